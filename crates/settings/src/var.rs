@@ -1,0 +1,187 @@
+//! The declarations. One constant a variable, in the order in which `env.example` shows them.
+
+/// A variable's place in `env.example` and in the reference page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Bittensor wallet, network and subnet.
+    Wallet,
+    /// The private-track miner of subnet 44.
+    PrivateMiner,
+    /// The operator's own private image repository.
+    DockerHub,
+    /// What the guide calls fiber security: chain and stake.
+    FiberSecurity,
+    /// The two security switches.
+    Toggles,
+    /// Adit's own: limits, predictor, logging.
+    Adit,
+}
+
+impl Section {
+    /// Every section in the order of `env.example`.
+    pub const ALL: [Self; 6] =
+        [Self::Wallet, Self::PrivateMiner, Self::DockerHub, Self::FiberSecurity, Self::Toggles, Self::Adit];
+
+    /// The heading a person reads.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Wallet => "💰 Bittensor Wallet Configuration",
+            Self::PrivateMiner => "⛏️ PRIVATE TRACK MINER",
+            Self::DockerHub => "DockerHub - miners use their own private repo",
+            Self::FiberSecurity => "Fiber security",
+            Self::Toggles => "Security toggles (default: true)",
+            Self::Adit => "Adit (every one optional)",
+        }
+    }
+}
+
+/// How `env.example` shows a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Example {
+    /// `NAME=value`.
+    Set(&'static str),
+    /// `# NAME=value`, for what few operators change.
+    Commented(&'static str),
+}
+
+/// One environment variable.
+#[derive(Debug)]
+pub struct Var {
+    /// The name that the guides use, or the most common of several.
+    pub name: &'static str,
+    /// Other names with the same meaning, tried after `name` in this order.
+    pub aliases: &'static [&'static str],
+    /// What holds when nobody sets it.
+    pub default: Option<&'static str>,
+    /// Its line in `env.example`.
+    pub example: Example,
+    /// Where it is listed.
+    pub section: Section,
+    /// True where the value must never be printed or handed to a child process.
+    pub secret: bool,
+    /// What it does, with its unit and range.
+    pub help: &'static str,
+}
+
+const fn public(name: &'static str, section: Section, example: Example, help: &'static str) -> Var {
+    Var { name, aliases: &[], default: None, example, section, secret: false, help }
+}
+
+impl Var {
+    const fn or(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    const fn also(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    /// `name` and then the aliases.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+use Example::{Commented, Set};
+use Section::{Adit, DockerHub, FiberSecurity, PrivateMiner, Toggles, Wallet};
+
+macro_rules! declare {
+    ($($constant:ident = $var:expr;)*) => {
+        $(#[doc = concat!("`", stringify!($constant), "`: see its `help`.")]
+        pub static $constant: Var = $var;)*
+        /// Every variable, in the order of `env.example`.
+        pub static ALL: &[&Var] = &[$(&$constant),*];
+    };
+}
+
+declare! {
+    WALLET_NAME = public("BITTENSOR_WALLET_COLD", Wallet, Set("default"),
+        "Name of the wallet directory (the coldkey's name).")
+        .also(&["COLDKEY", "WALLET_NAME"]).or("default");
+    HOTKEY_NAME = public("BITTENSOR_WALLET_HOT", Wallet, Set("default"),
+        "Name of the hotkey file inside the wallet directory.")
+        .also(&["HOTKEY", "HOTKEY_NAME"]).or("default");
+    WALLET_PATH = public("BITTENSOR_WALLET_PATH", Wallet, Commented("~/.bittensor/wallets  # Optional: Override wallet path"),
+        "Directory that holds the wallets.").or("~/.bittensor/wallets");
+    NETUID = public("SCOREVISION_NETUID", Wallet, Set("44"),
+        "Subnet number, 0 to 65535.").also(&["NETUID"]).or("44");
+    SUBTENSOR_ENDPOINT = public("BITTENSOR_SUBTENSOR_ENDPOINT", Wallet, Set("test"),
+        "Network name (finney, test, local) or websocket URL for commands that write to the chain.").or("finney");
+    SUBTENSOR_FALLBACK = public("BITTENSOR_SUBTENSOR_FALLBACK", Wallet, Set("wss://test.finney.opentensor.ai:443"),
+        "Websocket URL that is used when the endpoint does not answer.");
+
+    MINER_PORT = public("MINER_PORT", PrivateMiner, Set("8000"),
+        "TCP port that the miner listens on, 1 to 65535; 0 takes a free one.").or("8000");
+    MINER_MODE = public("MINER_MODE", PrivateMiner, Commented("soccer_action"),
+        "What a `video_url` challenge asks for: soccer_action or cricket_delivery. No field of a challenge says it.").or("soccer_action");
+    SPOTCHECK_MODE = public("SPOTCHECK_MODE", PrivateMiner, Commented("false"),
+        "Set by Score's spot check: lets the clip come from the cluster's `video-proxy` and gives a challenge 110 s. Both security toggles off mean the same.").or("false");
+
+    DOCKERHUB_USERNAME = public("DOCKERHUB_USERNAME", DockerHub, Set("your-dockerhub-username"),
+        "Docker Hub account that owns the image repository.");
+    DOCKERHUB_TOKEN = public("DOCKERHUB_TOKEN", DockerHub, Set("your-access-token"),
+        "Docker Hub access token with read, write and delete permission.").secret();
+    DOCKERHUB_REPO = public("DOCKERHUB_REPO", DockerHub, Set("pt-solution  # Your private repo name (default: pt-solution)"),
+        "Name of the private image repository.").or("pt-solution");
+
+    SUBTENSOR_NETWORK = public("SUBTENSOR_NETWORK", FiberSecurity, Set("finney"),
+        "Network whose metagraph gives the stakes: finney, test or local.").or("finney");
+    SUBTENSOR_ADDRESS = public("SUBTENSOR_ADDRESS", FiberSecurity, Commented("wss://entrypoint-finney.opentensor.ai:443"),
+        "Websocket URL of the node that gives the stakes; wins over SUBTENSOR_NETWORK.");
+    MIN_STAKE_THRESHOLD = public("MIN_STAKE_THRESHOLD", FiberSecurity, Set("1000"),
+        "Least stake of a caller, in the chain's combined stake units (TAO); equal passes.").or("1000");
+
+    BLACKLIST_ENABLED = public("BLACKLIST_ENABLED", Toggles, Set("true"),
+        "Stake gate. On only for exactly true, 1 or yes in any case.").or("true");
+    VERIFY_ENABLED = public("VERIFY_ENABLED", Toggles, Set("true"),
+        "Signature check. On only for exactly true, 1 or yes in any case.").or("true");
+
+    HOTKEY_ADDRESS = public("ADIT_HOTKEY", Adit, Commented("5…"),
+        "The miner's own hotkey as an ss58 address. With it no wallet file is needed: checking a signature takes no secret.");
+    STAKE_TABLE_FILE = public("STAKE_TABLE_FILE", Adit, Commented("nodes.json"),
+        "JSON file with the stakes, read at start and again when it changes: {\"<ss58>\": stake} or fiber's nodes.json. Default: nodes.json in the working directory, where there is one.");
+    STAKE_TABLE_MAX_AGE = public("STAKE_TABLE_MAX_AGE_SECONDS", Adit, Commented("3600"),
+        "Age in seconds from which /health calls the stake table stale. Callers are still judged by the last good table.").or("3600");
+    DIALECTS = public("ADIT_DIALECTS", Adit, Commented("fiber,score"),
+        "Signed message forms that are accepted. The score form does not cover the miner's hotkey, so another miner could replay it here within 120 s; `fiber` alone closes that.").or("fiber,score");
+    NONCE_CAPACITY = public("ADIT_NONCE_CAPACITY", Adit, Commented("262144"),
+        "Most nonces remembered at once (each for 240 s). When full, requests get 503; nothing is evicted early.").or("262144");
+    ALLOWED_HOSTS = public("ADIT_ALLOWED_HOSTS", Adit, Commented("10.0.0.0/8, media.internal"),
+        "Host names and networks inside the operator's own network from which clips may be fetched. Empty: public addresses only.");
+    MAX_BODY_BYTES = public("ADIT_MAX_BODY_BYTES", Adit, Commented("33554432"),
+        "Largest request body in bytes.").or("33554432");
+    MAX_CLIP_BYTES = public("ADIT_MAX_CLIP_BYTES", Adit, Commented("1073741824"),
+        "Largest clip in bytes.").or("1073741824");
+    DEADLINE_SECONDS = public("ADIT_DEADLINE_SECONDS", Adit, Commented("28"),
+        "Time for one challenge in seconds. Default: 28 (validators wait 30), 110 in spot-check mode (the check waits 120).");
+    CONCURRENCY = public("ADIT_CONCURRENCY", Adit, Commented("2"),
+        "Challenges worked on at once.").or("2");
+    QUEUE = public("ADIT_QUEUE", Adit, Commented("8"),
+        "Challenges that may wait for a turn; more get 503.").or("8");
+    PREDICTOR = public("ADIT_PREDICTOR", Adit, Commented("auto"),
+        "auto (the predictor.py that is found, else baseline), worker or baseline (`pass` at every 25th frame).").or("auto");
+    PREDICTOR_FILE = public("ADIT_PREDICTOR_FILE", Adit, Commented("scorevision/miner/private_track/predictor.py"),
+        "The Python file with `predict_actions`. Default: that path in the working directory, a parent of it, or a parent of the program.");
+    PYTHON = public("ADIT_PYTHON", Adit, Commented("python3"),
+        "Python interpreter for predictor.py.").or("python3");
+    WORKER_COMMAND = public("ADIT_WORKER_COMMAND", Adit, Commented("./my-model --serve"),
+        "A worker in any language instead of predictor.py: program and arguments, split at blanks; see docs/worker-protocol.md.");
+    WORKERS = public("ADIT_WORKERS", Adit, Commented("1"),
+        "Warm worker processes.").or("1");
+    WORKER_ENV = public("ADIT_WORKER_ENV", Adit, Commented("MY_MODEL_DIR,MY_FLAG"),
+        "Names of further variables that workers may see. They get no others than the usual ones (PATH, HOME, CUDA_*, …).");
+    FFMPEG = public("ADIT_FFMPEG", Adit, Commented("/usr/bin/ffmpeg"),
+        "The ffmpeg program, version 5 or newer.").or("ffmpeg");
+    ENV_FILE = public("ADIT_ENV_FILE", Adit, Commented("/etc/adit/miner.env"),
+        "A file to read instead of the nearest .env; only the process environment can name it.");
+    LOG = public("ADIT_LOG", Adit, Commented("info"),
+        "Log level: error, warn, info, debug or trace.").or("info");
+}
