@@ -68,12 +68,11 @@ impl Signature {
         key.verify_simple(CONTEXT, message, &signature).is_ok()
     }
 
-    /// True where `signer` signed `message` either as it is or inside `<Bytes>…</Bytes>`, the
-    /// wrapping that wallet extensions put around text.
+    /// True where `signer` signed `message` inside `<Bytes>…</Bytes>`, the wrapping that wallet
+    /// extensions put around text.
     #[must_use]
-    pub fn verifies_wrapped_or_not(&self, message: &[u8], signer: &Hotkey) -> bool {
-        self.verifies(message, signer)
-            || self.verifies(&[b"<Bytes>".as_slice(), message, b"</Bytes>"].concat(), signer)
+    pub fn verifies_wrapped(&self, message: &[u8], signer: &Hotkey) -> bool {
+        self.verifies(&[b"<Bytes>".as_slice(), message, b"</Bytes>"].concat(), signer)
     }
 }
 
@@ -128,11 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn wrapped_text_verifies_only_where_wrapping_is_allowed() {
+    fn wrapped_text_verifies_only_as_wrapped() {
         let pair = Keypair::generate();
         let signature = pair.sign(b"<Bytes>hello</Bytes>");
         assert!(!signature.verifies(b"hello", &pair.hotkey()));
-        assert!(signature.verifies_wrapped_or_not(b"hello", &pair.hotkey()));
+        assert!(signature.verifies_wrapped(b"hello", &pair.hotkey()));
     }
 
     #[test]

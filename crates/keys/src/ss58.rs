@@ -18,7 +18,7 @@ const MAX_TEXT_LENGTH: usize = 50;
 pub struct Hotkey([u8; 32]);
 
 /// Why a text is no address of this network.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
     /// Not base58, or not the length of an address.

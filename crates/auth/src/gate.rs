@@ -1,0 +1,193 @@
+//! The rules as a tower layer for axum: limits on the body before anything is buffered, then the
+//! checks, then the request with its body in memory and a [`Verified`] among its extensions.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tower::{Layer, Service};
+
+use crate::{NonceStore, Policy, Refusal, StakeTable, Verified, unix_nanos};
+
+/// Bodies that may be in memory at once, as a multiple of the largest one allowed.
+const BODIES_AT_ONCE: usize = 4;
+/// Unit of the memory budget. A small body costs one unit.
+const UNIT: usize = 4096;
+
+/// Limits of a [`Gate`].
+#[derive(Debug, Clone)]
+pub struct GateConfig {
+    /// What is demanded of a caller.
+    pub policy: Policy,
+    /// Most nonces remembered.
+    pub nonce_capacity: usize,
+    /// Largest body in bytes.
+    pub max_body: usize,
+    /// Time for a whole body to arrive.
+    pub body_timeout: Duration,
+}
+
+/// Policy, replay memory and stakes of one server.
+#[derive(Debug)]
+pub struct Gate {
+    config: GateConfig,
+    nonces: NonceStore,
+    stakes: ArcSwapOption<StakeTable>,
+    memory: Semaphore,
+}
+
+impl Gate {
+    /// A gate without a stake table yet.
+    #[must_use]
+    pub fn new(config: GateConfig) -> Self {
+        let units = BODIES_AT_ONCE * config.max_body.div_ceil(UNIT).max(1);
+        Self {
+            nonces: NonceStore::new(config.nonce_capacity),
+            stakes: ArcSwapOption::empty(),
+            memory: Semaphore::new(units.min(Semaphore::MAX_PERMITS)),
+            config,
+        }
+    }
+
+    /// Puts a newer stake table in place; requests under way keep the one they began with.
+    pub fn set_stakes(&self, table: StakeTable) {
+        self.stakes.store(Some(Arc::new(table)));
+    }
+
+    /// The table in force.
+    #[must_use]
+    pub fn stakes(&self) -> Option<Arc<StakeTable>> {
+        self.stakes.load_full()
+    }
+
+    /// The replay memory.
+    #[must_use]
+    pub fn nonces(&self) -> &NonceStore {
+        &self.nonces
+    }
+
+    /// What is demanded of a caller.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.config.policy
+    }
+
+    async fn admit(&self, request: Request<Body>) -> Result<(Request<Body>, SemaphorePermit<'_>), Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let stakes = self.stakes.load();
+        let claim = self.config.policy.check_headers(
+            &parts.headers,
+            stakes.as_deref(),
+            unix_nanos(SystemTime::now()),
+        )?;
+        let (body, permit) = self.receive(&parts.headers, body).await?;
+        let verified = claim.check_body(&body)?;
+        if let Verified { validator: Some(validator), signature: Some((nonce, _)) } = &verified {
+            // Read the clock again: a slow body must not shorten how long its nonce is kept.
+            self.nonces.remember(validator, nonce, unix_nanos(SystemTime::now()))?;
+        }
+        parts.extensions.insert(verified);
+        Ok((Request::from_parts(parts, Body::from(body)), permit))
+    }
+
+    async fn receive(
+        &self,
+        headers: &http::HeaderMap,
+        body: Body,
+    ) -> Result<(Bytes, SemaphorePermit<'_>), Refusal> {
+        let limit = self.config.max_body;
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let most = announced.unwrap_or(limit);
+        if most > limit {
+            return Err(Refusal::BodyTooLarge { limit });
+        }
+        let units = u32::try_from(most.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
+        let permit = self.memory.try_acquire_many(units).map_err(|_| Refusal::Busy)?;
+        let collected = tokio::time::timeout(self.config.body_timeout, Limited::new(body, limit).collect());
+        match collected.await {
+            Ok(Ok(body)) => Ok((body.to_bytes(), permit)),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { limit }),
+            Ok(Err(_)) => Err(Refusal::BodyIncomplete("the connection broke off")),
+            Err(_) => Err(Refusal::BodyIncomplete("it was too slow")),
+        }
+    }
+}
+
+/// Applies a [`Gate`] to a route.
+#[derive(Debug, Clone)]
+pub struct GateLayer(pub Arc<Gate>);
+
+impl<S> Layer<S> for GateLayer {
+    type Service = GateService<S>;
+
+    fn layer(&self, inner: S) -> GateService<S> {
+        GateService { gate: Arc::clone(&self.0), inner }
+    }
+}
+
+/// A route behind a [`Gate`]. A refusal's answer carries the [`Refusal`] among its extensions.
+#[derive(Debug, Clone)]
+pub struct GateService<S> {
+    gate: Arc<Gate>,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for GateService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let gate = Arc::clone(&self.gate);
+        // The clone that was polled ready is the one to call.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let caller = request.headers().clone();
+            match gate.admit(request).await {
+                // The permit is held until the answer is made, as the body lives that long.
+                Ok((request, _permit)) => inner.call(request).await,
+                Err(refusal) => Ok(refuse(refusal, &caller)),
+            }
+        })
+    }
+}
+
+fn refuse(refusal: Refusal, headers: &http::HeaderMap) -> Response<Body> {
+    // Names of the security headers tell the dialect of a validator nobody has met yet.
+    let spelled: Vec<_> = headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .filter(|name| name.ends_with("hotkey") || name.ends_with("nonce") || name.ends_with("signature"))
+        .take(16)
+        .collect();
+    let validator = headers.get("validator-hotkey").or_else(|| headers.get("x-validator-hotkey"));
+    let validator: String =
+        validator.and_then(|value| value.to_str().ok()).unwrap_or("-").chars().take(64).collect();
+    tracing::warn!(status = refusal.status().as_u16(), validator, headers = ?spelled, "refused: {refusal}");
+
+    let body = serde_json::json!({ "detail": refusal.detail() }).to_string();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = refusal.status();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(refusal);
+    response
+}

@@ -1,0 +1,209 @@
+//! The rules of the private-track reference, section 3.6, as pure functions.
+
+use adit_keys::{AddressError, Hotkey, Keypair, Signature};
+use http::{HeaderMap, HeaderValue};
+
+use crate::{Dialect, Nonce, Refusal, StakeTable, UnixNanos};
+
+/// A header in fiber's spelling and in that of Score's validator.
+type Spellings = [&'static str; 2];
+const VALIDATOR: Spellings = ["validator-hotkey", "x-validator-hotkey"];
+const MINER: Spellings = ["miner-hotkey", "x-miner-hotkey"];
+const NONCE: Spellings = ["nonce", "x-nonce"];
+const SIGNATURE: Spellings = ["signature", "x-signature"];
+
+/// What is demanded of a caller.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// `VERIFY_ENABLED`.
+    pub verify: bool,
+    /// `BLACKLIST_ENABLED`.
+    pub stake_gate: bool,
+    /// `MIN_STAKE_THRESHOLD`; equal passes.
+    pub min_stake: f64,
+    /// Our own hotkey. Where unknown, requests for other miners pass too.
+    pub own_hotkey: Option<Hotkey>,
+    /// Message forms that are accepted.
+    pub dialects: Vec<Dialect>,
+}
+
+/// A caller whose headers passed. Its signature is still to be checked against the body.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    policy: &'a Policy,
+    validator: Result<Hotkey, AddressError>,
+    /// `None` where signatures are not checked.
+    signed: Option<Signed<'a>>,
+}
+
+#[derive(Debug)]
+struct Signed<'a> {
+    nonce: Nonce<'a>,
+    miner: &'a str,
+    signature: &'a str,
+    /// Any value came in the `X-` spelling, which fiber's client never uses.
+    x_spelling: bool,
+}
+
+/// A caller that passed everything but the replay memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The validator, where its header was demanded.
+    pub validator: Option<Hotkey>,
+    /// The nonce to remember and the form that matched, where the signature was checked.
+    pub signature: Option<(String, Dialect)>,
+}
+
+impl Policy {
+    /// Everything that can be judged before the body: headers, nonce, addressee, stake.
+    ///
+    /// `stakes` is `None` while no table was ever read; the gate then refuses everybody.
+    ///
+    /// # Errors
+    /// The first reason found, in the order above.
+    pub fn check_headers<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        stakes: Option<&StakeTable>,
+        now: UnixNanos,
+    ) -> Result<Claim<'a>, Refusal> {
+        let mut found = Found { headers, missing: Vec::new(), x_spelling: false };
+        let needed = self.verify || self.stake_gate;
+        let validator = if needed { found.take(VALIDATOR) } else { "" };
+        let signed = self.verify.then(|| {
+            // Listed in the order in which FastAPI lists them when they are missing.
+            let (signature, miner, nonce) = (found.take(SIGNATURE), found.take(MINER), found.take(NONCE));
+            (signature, miner, nonce)
+        });
+        if !found.missing.is_empty() {
+            return Err(Refusal::MissingHeaders(found.missing));
+        }
+        let signed = match signed {
+            None => None,
+            Some((signature, miner, nonce)) => {
+                let nonce = Nonce::parse(nonce).ok_or(Refusal::NonceShape)?;
+                if !nonce.is_fresh(now) {
+                    return Err(Refusal::NonceWindow);
+                }
+                if self.own_hotkey.is_some_and(|own| miner.parse() != Ok(own)) {
+                    return Err(Refusal::OtherMiner);
+                }
+                Some(Signed { nonce, miner, signature, x_spelling: found.x_spelling })
+            }
+        };
+        let validator = validator.parse::<Hotkey>();
+        if self.stake_gate {
+            let stake = validator.as_ref().ok().and_then(|hotkey| stakes?.stake(hotkey));
+            let stake = stake.ok_or(Refusal::NotInMetagraph)?;
+            if stake < self.min_stake {
+                return Err(Refusal::LowStake { stake });
+            }
+        }
+        Ok(Claim { policy: self, validator, signed })
+    }
+}
+
+impl Claim<'_> {
+    /// The signature over the body exactly as it arrived: never over a re-serialised one.
+    ///
+    /// # Errors
+    /// [`Refusal::SignatureShape`] or [`Refusal::Signature`], which names the dialects tried.
+    pub fn check_body(&self, body: &[u8]) -> Result<Verified, Refusal> {
+        let Some(signed) = &self.signed else {
+            return Ok(Verified { validator: self.validator.ok(), signature: None });
+        };
+        let shape = |error: &dyn std::fmt::Display| Refusal::SignatureShape(error.to_string());
+        let signature: Signature = signed.signature.parse().map_err(|error| shape(&error))?;
+        let validator = self.validator.map_err(|error| shape(&format_args!("validator hotkey is {error}")))?;
+
+        let tried = self.order(signed);
+        let message = |dialect: &Dialect| dialect.message(signed.nonce.text(), signed.miner, body);
+        let matched = tried
+            .iter()
+            .find(|dialect| signature.verifies(&message(dialect), &validator))
+            // Nobody is known to sign wrapped text, so it is tried last.
+            .or_else(|| {
+                tried.iter().find(|dialect| signature.verifies_wrapped(&message(dialect), &validator))
+            });
+        match matched {
+            Some(&dialect) => Ok(Verified {
+                validator: Some(validator),
+                signature: Some((signed.nonce.text().to_owned(), dialect)),
+            }),
+            None => Err(Refusal::Signature { tried }),
+        }
+    }
+
+    /// The accepted dialects, first the one that the nonce's shape and the spelling suggest, so
+    /// that an honest request costs one verification.
+    fn order(&self, signed: &Signed<'_>) -> Vec<Dialect> {
+        let likely =
+            if signed.nonce.has_suffix() || !signed.x_spelling { Dialect::Fiber } else { Dialect::Score };
+        let mut order = self.policy.dialects.clone();
+        order.sort_by_key(|dialect| *dialect != likely);
+        order
+    }
+}
+
+/// Takes each value from its plain header, else from its `X-` one.
+struct Found<'a> {
+    headers: &'a HeaderMap,
+    missing: Vec<&'static str>,
+    x_spelling: bool,
+}
+
+impl<'a> Found<'a> {
+    /// A value that is not ASCII text becomes empty, which no later check accepts.
+    fn take(&mut self, [name, prefixed]: Spellings) -> &'a str {
+        let prefixed = self.headers.get(prefixed);
+        self.x_spelling |= prefixed.is_some();
+        match self.headers.get(name).or(prefixed) {
+            Some(value) => value.to_str().unwrap_or_default(),
+            None => {
+                self.missing.push(name);
+                ""
+            }
+        }
+    }
+}
+
+/// Which spelling of the headers a sender uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// `validator-hotkey`, as fiber's client.
+    Plain,
+    /// `X-Validator-Hotkey`, as Score's first validator.
+    Prefixed,
+    /// Both, as Score's validator since.
+    Both,
+}
+
+/// The headers of a sender of this dialect and spelling: what a rehearsal needs.
+#[must_use]
+pub fn sign_headers(
+    pair: &Keypair,
+    dialect: Dialect,
+    spelling: Spelling,
+    nonce: &str,
+    miner: &Hotkey,
+    body: &[u8],
+) -> HeaderMap {
+    let signature = pair.sign(&dialect.message(nonce, &miner.to_string(), body));
+    let values = [
+        (VALIDATOR, pair.hotkey().to_string()),
+        (NONCE, nonce.to_owned()),
+        (SIGNATURE, signature.to_string()),
+        (MINER, miner.to_string()),
+    ];
+    let mut headers = HeaderMap::new();
+    for ([plain, prefixed], value) in values {
+        let Ok(value) = HeaderValue::try_from(value) else { continue };
+        if spelling != Spelling::Plain {
+            headers.insert(prefixed, value.clone());
+        }
+        if spelling != Spelling::Prefixed {
+            headers.insert(plain, value);
+        }
+    }
+    headers
+}

@@ -1,0 +1,128 @@
+//! Why a request is refused, for the caller and, in more words, for the log.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::Dialect;
+use crate::stake::python_float;
+
+/// One reason. `Display` is for the log; [`Refusal::detail`] is what the caller is told, in the
+/// words of the Python miner.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Headers that every dialect needs.
+    #[error("headers missing in both spellings: {}", .0.join(", "))]
+    MissingHeaders(Vec<&'static str>),
+    /// Not digits with an optional suffix.
+    #[error("nonce is not 1 to 20 digits with an optional _suffix")]
+    NonceShape,
+    /// More than 120 s from our clock.
+    #[error(
+        "nonce lies outside the 120 s window; if this happens to every validator, this host's clock is wrong"
+    )]
+    NonceWindow,
+    /// Used before.
+    #[error("nonce was used before")]
+    Replayed,
+    /// No room to remember another nonce.
+    #[error("replay memory is full (ADIT_NONCE_CAPACITY)")]
+    MemoryFull,
+    /// Meant for somebody else.
+    #[error("addressed to another miner hotkey")]
+    OtherMiner,
+    /// Not in the stake table, or no table yet.
+    #[error("validator hotkey is not in the stake table")]
+    NotInMetagraph,
+    /// Below the threshold.
+    #[error("stake {stake} is below the threshold")]
+    LowStake {
+        /// What the table says.
+        stake: f64,
+    },
+    /// Not even a signature, or a validator hotkey that is no address.
+    #[error("{0}")]
+    SignatureShape(String),
+    /// Well formed, but of another message or key.
+    #[error("signature verifies in none of the dialects tried: {}", list(.tried))]
+    Signature {
+        /// In the order tried.
+        tried: Vec<Dialect>,
+    },
+    /// Body above the limit.
+    #[error("body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Body did not arrive in time, or broke off.
+    #[error("body did not arrive: {0}")]
+    BodyIncomplete(&'static str),
+    /// Too much is being received at once.
+    #[error("too many large bodies at once")]
+    Busy,
+}
+
+fn list(dialects: &[Dialect]) -> String {
+    dialects.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Refusal {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::MissingHeaders(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NonceShape
+            | Self::NonceWindow
+            | Self::Replayed
+            | Self::OtherMiner
+            | Self::SignatureShape(_)
+            | Self::Signature { .. } => StatusCode::UNAUTHORIZED,
+            Self::NotInMetagraph | Self::LowStake { .. } => StatusCode::FORBIDDEN,
+            Self::MemoryFull | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyIncomplete(_) => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The `detail` of the answer, in FastAPI's shape.
+    #[must_use]
+    pub fn detail(&self) -> Value {
+        match self {
+            Self::MissingHeaders(names) => names
+                .iter()
+                .map(|name| json!({"type": "missing", "loc": ["header", name], "msg": "Field required", "input": null}))
+                .collect(),
+            Self::NonceShape | Self::NonceWindow | Self::Replayed => "Invalid nonce".into(),
+            Self::OtherMiner => "Invalid miner hotkey".into(),
+            Self::SignatureShape(_) | Self::Signature { .. } => "Invalid signature".into(),
+            Self::NotInMetagraph => "Hotkey not found in metagraph".into(),
+            // The blank at the end is upstream's.
+            Self::LowStake { stake } => format!("Insufficient stake of {} ", python_float(*stake)).into(),
+            Self::MemoryFull | Self::Busy => "Busy, try again later".into(),
+            Self::BodyTooLarge { limit } => format!("Request body is larger than {limit} bytes").into(),
+            Self::BodyIncomplete(_) => "Request body did not arrive in time".into(),
+        }
+    }
+
+    /// A short name for a metric's label.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::MissingHeaders(_) => "missing_headers",
+            Self::NonceShape => "nonce_shape",
+            Self::NonceWindow => "nonce_window",
+            Self::Replayed => "replayed",
+            Self::MemoryFull => "memory_full",
+            Self::OtherMiner => "other_miner",
+            Self::NotInMetagraph => "not_in_metagraph",
+            Self::LowStake { .. } => "low_stake",
+            Self::SignatureShape(_) => "signature_shape",
+            Self::Signature { .. } => "signature",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyIncomplete(_) => "body_incomplete",
+            Self::Busy => "busy",
+        }
+    }
+}
