@@ -1,0 +1,253 @@
+//! Decoded frames, one by one, as a decoder child gives them.
+
+use std::future::Future;
+
+use bytes::{Bytes, BytesMut};
+use tempfile::TempPath;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    ClipInfo, Ffmpeg, MediaError, MediaLimits, Sampling,
+    ffmpeg::{ChildLimits, Input, Process},
+    sampling::Plan,
+    source::Samples,
+};
+
+/// Bytes of decoded frames that wait for their reader: as many as fit, but at least one frame and at most
+/// eight.
+const AHEAD: usize = 16 << 20;
+const AHEAD_FRAMES: usize = 8;
+
+/// Codecs that the decoder may open, by the decoders' own names.
+const DECODERS: &str = "h264,hevc,mpeg4,vp9,libvpx-vp9,av1,libdav1d";
+
+/// Which frames are wanted, and at what size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FrameFormat {
+    /// Pixels a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Which frames.
+    pub sampling: Sampling,
+}
+
+impl FrameFormat {
+    /// Bytes of one frame.
+    #[must_use]
+    pub fn frame_bytes(&self) -> usize {
+        self.width as usize * self.height as usize * 3
+    }
+
+    pub(crate) fn check(&self, limits: &MediaLimits) -> Result<(), MediaError> {
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        if pixels == 0 {
+            return Err(MediaError::Unsupported("frames without pixels".to_owned()));
+        }
+        if pixels > limits.max_pixels {
+            return Err(MediaError::TooLarge { what: "the frame size in pixels", limit: limits.max_pixels });
+        }
+        Ok(())
+    }
+}
+
+/// One decoded frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// 0-based position in the clip, in presentation order, as OpenCV numbers it.
+    pub index: u64,
+    /// RGB24, row by row, `width * height * 3` bytes.
+    pub pixels: Bytes,
+}
+
+/// The frames of one clip, as they are decoded. Dropping it kills the decoder and ends the download.
+#[derive(Debug)]
+pub struct FrameStream {
+    info: ClipInfo,
+    format: FrameFormat,
+    frames: mpsc::Receiver<Frame>,
+    decoding: Option<AbortOnDropHandle<Result<(), MediaError>>>,
+}
+
+impl FrameStream {
+    /// What the sample table says.
+    #[must_use]
+    pub fn info(&self) -> &ClipInfo {
+        &self.info
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn format(&self) -> FrameFormat {
+        self.format
+    }
+
+    /// The next frame. `None` is a promise: the clip was whole, the decoder is content, and every frame that
+    /// the table promises has been given. Cancel safe.
+    ///
+    /// # Errors
+    /// Any [`MediaError`], after the frames that were decoded before it; then the stream has ended.
+    pub async fn next(&mut self) -> Result<Option<Frame>, MediaError> {
+        if let Some(frame) = self.frames.recv().await {
+            return Ok(Some(frame));
+        }
+        let Some(decoding) = &mut self.decoding else { return Ok(None) };
+        let outcome = decoding.await;
+        self.decoding = None;
+        match outcome {
+            Ok(outcome) => outcome.map(|()| None),
+            Err(error) => Err(MediaError::Program(format!("the decoding task failed: {error}"))),
+        }
+    }
+}
+
+/// Where a decoder's bytes come from.
+pub(crate) enum Feed {
+    /// Down a pipe while they arrive, after a prefix of our own.
+    Pipe { prefix: Bytes, samples: Box<Samples> },
+    /// A spooled file, which is removed when the decoder has ended.
+    File(TempPath),
+}
+
+/// Starts a decoder.
+pub(crate) fn decode(
+    ffmpeg: &Ffmpeg,
+    limits: &MediaLimits,
+    info: ClipInfo,
+    format: FrameFormat,
+    feed: Feed,
+    deadline: Instant,
+) -> Result<FrameStream, MediaError> {
+    let plan = Plan::new(format.sampling, info.frame_rate)?;
+    let mut process = start(ffmpeg, limits, plan, format, &feed, deadline)?;
+    let input = process.take_input();
+    let ahead = (AHEAD / format.frame_bytes()).clamp(1, AHEAD_FRAMES);
+    let (sender, frames) = mpsc::channel(ahead);
+    let decoding = Decoding { plan, promised: info.presented.map(|frames| plan.count(frames)), format };
+    let task = tokio::spawn(async move {
+        // A spooled file lives as long as the feed does, that is, as long as its decoder.
+        let mut feed = feed;
+        decoding.run(process, write(&mut feed, input), sender, deadline).await
+    });
+    Ok(FrameStream { info, format, frames, decoding: Some(AbortOnDropHandle::new(task)) })
+}
+
+fn start(
+    ffmpeg: &Ffmpeg,
+    limits: &MediaLimits,
+    plan: Plan,
+    format: FrameFormat,
+    feed: &Feed,
+    deadline: Instant,
+) -> Result<Process, MediaError> {
+    let (protocol, input) = match feed {
+        Feed::Pipe { .. } => ("pipe", "pipe:0".to_owned()),
+        Feed::File(path) => match path.to_str() {
+            Some(path) => ("file", format!("file:{path}")),
+            None => return Err(MediaError::Unsupported("a spool folder that is not UTF-8".to_owned())),
+        },
+    };
+    let threads = limits.decoder_threads.max(1).to_string();
+    let max_pixels = limits.max_pixels.to_string();
+    // Bit-exact scaling: the same pixels whatever instructions the processor has.
+    let FrameFormat { width, height, .. } = format;
+    let scale = format!("scale={width}:{height}:flags=bicubic+bitexact+accurate_rnd");
+    let filters = plan.filter().into_iter().chain([scale]).collect::<Vec<_>>().join(",");
+    let arguments = [
+        // Errors end the decoder: a damaged frame is never papered over.
+        &["-xerror", "-err_detect", "explode"][..],
+        &["-protocol_whitelist", protocol, "-codec_whitelist", DECODERS],
+        &["-max_pixels", &max_pixels, "-threads", &threads, "-f", "mov", "-i", &input],
+        &["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", &filters],
+        &ffmpeg.passthrough(),
+        &["-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"],
+    ]
+    .concat();
+    ffmpeg.start(&arguments, &ChildLimits::decoder(limits, deadline))
+}
+
+/// Feeds the decoder until it has every sample, or wants no more.
+async fn write(feed: &mut Feed, mut input: Input) -> Result<(), MediaError> {
+    let Feed::Pipe { prefix, samples } = feed else { return Ok(()) };
+    let mut wanted = input.write(prefix).await?;
+    while wanted && let Some(bytes) = samples.next().await? {
+        wanted = input.write(&bytes).await?;
+    }
+    Ok(())
+}
+
+struct Decoding {
+    plan: Plan,
+    promised: Option<u64>,
+    format: FrameFormat,
+}
+
+impl Decoding {
+    async fn run(
+        self,
+        process: Process,
+        write: impl Future<Output = Result<(), MediaError>>,
+        sender: mpsc::Sender<Frame>,
+        deadline: Instant,
+    ) -> Result<(), MediaError> {
+        let mut decoded = 0;
+        let work = self.read_all(process, write, sender, &mut decoded);
+        let outcome = timeout_at(deadline, work).await;
+        let promised = self.promised;
+        match outcome {
+            Ok(Ok(Ok(()))) if promised.is_none_or(|promised| promised == decoded) => Ok(()),
+            Ok(Ok(Ok(()))) => Err(MediaError::Decoder { decoded, promised, message: String::new() }),
+            Ok(Ok(Err(message))) => Err(MediaError::Decoder { decoded, promised, message }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(MediaError::Timeout(match promised {
+                Some(promised) => format!("{decoded} of {promised} frames were decoded"),
+                None => format!("{decoded} frames were decoded"),
+            })),
+        }
+    }
+
+    /// Feeds and reads at the same time. The inner result is the decoder's own verdict.
+    async fn read_all(
+        &self,
+        mut process: Process,
+        write: impl Future<Output = Result<(), MediaError>>,
+        sender: mpsc::Sender<Frame>,
+        decoded: &mut u64,
+    ) -> Result<Result<(), String>, MediaError> {
+        let stdout = &mut process.stdout;
+        let read = async {
+            while let Some(pixels) = read_frame(stdout, self.format.frame_bytes()).await? {
+                let frame = Frame { index: self.plan.index(*decoded), pixels };
+                *decoded += 1;
+                if sender.send(frame).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let ((), ()) = tokio::try_join!(write, read)?;
+        Ok(process.finish().await)
+    }
+}
+
+/// One frame; `None` at the end of the output.
+async fn read_frame(
+    output: &mut (impl AsyncRead + Unpin),
+    bytes: usize,
+) -> Result<Option<Bytes>, MediaError> {
+    let mut pixels = BytesMut::with_capacity(bytes);
+    let mut output = output.take(bytes as u64);
+    while pixels.len() < bytes {
+        let read = output.read_buf(&mut pixels).await;
+        if read.map_err(|error| MediaError::Program(format!("cannot be read: {error}")))? == 0 {
+            // Also in the middle of a frame: the decoder's exit status says why.
+            return Ok(None);
+        }
+    }
+    Ok(Some(pixels.freeze()))
+}

@@ -1,0 +1,9 @@
+//! Clips and pictures over HTTP, through the crate's public surface.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod clips;
+mod frames;
+mod pictures;
+mod probe;
+mod tables;

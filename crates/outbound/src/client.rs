@@ -1,0 +1,213 @@
+//! Sends requests: redirects by hand, each hop checked; a retry where nothing was received yet.
+//! The body of an answer is `download`'s.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use url::Url;
+
+use crate::{AddressGuard, Download, FetchError};
+
+/// Longest wait for one connection to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longest silence of a server in the middle of an answer, unless the caller says otherwise.
+const IDLE: Duration = Duration::from_secs(10);
+const REDIRECTS: u32 = 5;
+/// Pause before the one retry of a `get` whose connection failed.
+const BACK_OFF: Duration = Duration::from_millis(200);
+
+/// How long a request may take and how much it may bring.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// When the whole request, body included, must be done.
+    pub deadline: Instant,
+    /// Longest wait for the next byte, the first one included.
+    pub idle: Duration,
+    /// Largest body in bytes.
+    pub max_bytes: u64,
+    /// How many redirects are followed.
+    pub redirects: u32,
+}
+
+impl Limits {
+    /// A deadline and a size, with 10 s between bytes and 5 redirects.
+    #[must_use]
+    pub fn new(deadline: Instant, max_bytes: u64) -> Self {
+        Self { deadline, idle: IDLE, max_bytes, redirects: REDIRECTS }
+    }
+}
+
+/// A whole answer, held in memory.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status, whatever it is.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, at most [`Limits::max_bytes`].
+    pub body: Bytes,
+}
+
+/// The one HTTP client. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    guard: AddressGuard,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// A client that reaches what `guard` allows. A connection that takes longer than 5 s is given up.
+    /// Proxies from the environment are not used: a proxy would resolve names behind the guard's back.
+    ///
+    /// A host without CA certificates gets a client that can do plain http only, and a warning.
+    ///
+    /// # Errors
+    /// [`FetchError::Setup`] when TLS cannot be set up at all.
+    pub fn new(guard: AddressGuard) -> Result<Self, FetchError> {
+        // An error means that the process has chosen a provider already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("adit/", env!("CARGO_PKG_VERSION")))
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(CONNECT)
+                .pool_max_idle_per_host(4)
+                .dns_resolver(Arc::new(guard.clone()))
+        };
+        let http = builder().build().or_else(|error| {
+            tracing::warn!(
+                %error,
+                "no CA certificates on this host: https is out of reach (Debian: apt install ca-certificates)"
+            );
+            builder().tls_certs_only([]).build()
+        });
+        match http {
+            Ok(http) => Ok(Self { guard, http }),
+            Err(error) => Err(FetchError::Setup { cause: error.to_string() }),
+        }
+    }
+
+    /// Starts a download and returns once a success status is there. A connection that fails before that is
+    /// tried once more.
+    ///
+    /// # Errors
+    /// Any [`FetchError`]; an answer other than 2xx is [`FetchError::Status`].
+    pub async fn get(&self, url: &str, limits: &Limits) -> Result<Download, FetchError> {
+        self.get_with(url, HeaderMap::new(), limits).await
+    }
+
+    /// As [`Client::get`], but asks for the part from byte `start` on. A server may send the whole body all
+    /// the same: [`Download::start`] says.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_from(&self, url: &str, start: u64, limits: &Limits) -> Result<Download, FetchError> {
+        let range =
+            HeaderValue::try_from(format!("bytes={start}-")).expect("digits are a valid header value");
+        self.get_with(url, HeaderMap::from_iter([(header::RANGE, range)]), limits).await
+    }
+
+    async fn get_with(&self, url: &str, headers: HeaderMap, limits: &Limits) -> Result<Download, FetchError> {
+        let mut url = self.guard.check_url(url)?;
+        for _ in 0..=limits.redirects {
+            let response = self.get_hop(&url, &headers, limits).await?;
+            let status = response.status();
+            if !status.is_redirection() {
+                if !status.is_success() {
+                    return Err(FetchError::Status { host: host(&url), status: status.as_u16() });
+                }
+                return Download::start_reading(url, response, *limits);
+            }
+            url = self.next_hop(&url, response.headers().get(header::LOCATION))?;
+        }
+        Err(FetchError::Redirect {
+            host: host(&url),
+            reason: format!("more than {} times", limits.redirects),
+        })
+    }
+
+    async fn get_hop(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        limits: &Limits,
+    ) -> Result<reqwest::Response, FetchError> {
+        let idle = Instant::now() + limits.idle;
+        let mut retried = false;
+        loop {
+            let request = self.http.get(url.clone()).headers(headers.clone());
+            match timeout_at(idle.min(limits.deadline), request.send()).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => {
+                    let error = FetchError::from_send(&host(url), &error);
+                    let next = Instant::now() + BACK_OFF;
+                    let pointless = matches!(error, FetchError::Refused { .. });
+                    if retried || pointless || next >= limits.deadline {
+                        return Err(error);
+                    }
+                    tracing::debug!(%error, "trying once more");
+                    retried = true;
+                    sleep_until(next).await;
+                }
+                Err(_) => return Err(out_of_time(&host(url), limits, 0)),
+            }
+        }
+    }
+
+    fn next_hop(&self, from: &Url, location: Option<&HeaderValue>) -> Result<Url, FetchError> {
+        let target = location.and_then(|value| value.to_str().ok()).and_then(|text| from.join(text).ok());
+        match target {
+            Some(target) => self.guard.check_url(target.as_str()),
+            None => {
+                Err(FetchError::Redirect { host: host(from), reason: "without a usable Location".to_owned() })
+            }
+        }
+    }
+
+    /// Posts `body` and reads the whole answer, whatever its status. Never redirected, never retried; the
+    /// wait for the first byte of the answer is bounded by the deadline alone.
+    ///
+    /// # Errors
+    /// Any [`FetchError`] but `Status` and `Redirect`.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: impl Into<Bytes>,
+        limits: &Limits,
+    ) -> Result<Response, FetchError> {
+        let url = self.guard.check_url(url)?;
+        let request = self.http.post(url.clone()).headers(headers).body(body.into());
+        let response = match timeout_at(limits.deadline, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(FetchError::from_send(&host(&url), &error)),
+            Err(_) => return Err(out_of_time(&host(&url), limits, 0)),
+        };
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = Download::start_reading(url, response, *limits)?.bytes().await?;
+        Ok(Response { status, headers, body })
+    }
+}
+
+/// Host and port, the only parts of a URL that errors show.
+pub(crate) fn host(url: &Url) -> String {
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (host, _) => host.unwrap_or_default().to_owned(),
+    }
+}
+
+/// Which of the two clocks ran out.
+pub(crate) fn out_of_time(host: &str, limits: &Limits, received: u64) -> FetchError {
+    let host = host.to_owned();
+    if Instant::now() >= limits.deadline {
+        FetchError::Deadline { host, received }
+    } else {
+        FetchError::Idle { host, waited: limits.idle }
+    }
+}

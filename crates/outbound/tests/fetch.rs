@@ -1,0 +1,228 @@
+//! The client against a server that behaves and one that does not.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use adit_outbound::{AddressGuard, Client, FetchError, Limits};
+use adit_stand_in::video_host::{Reply, VideoHost};
+use http::HeaderMap;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
+};
+
+const MIB: u64 = 1 << 20;
+
+fn limits() -> Limits {
+    Limits::new(Instant::now() + Duration::from_secs(30), 8 * MIB)
+}
+
+fn loopback() -> Client {
+    Client::new(AddressGuard::public_only().allowing("127.0.0.1").unwrap()).unwrap()
+}
+
+fn noise(bytes: usize) -> Vec<u8> {
+    (0..bytes as u64).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+#[tokio::test]
+async fn a_body_arrives_whole_with_what_the_server_says_about_it() {
+    let host = VideoHost::start().await.unwrap();
+    let body = noise(300_000);
+    let url = host.serve("/clip.mp4", Reply::bytes(body.clone()).with_ranges());
+
+    let download = loopback().get(&url, &limits()).await.unwrap();
+    assert_eq!(download.content_length(), Some(300_000));
+    assert_eq!(download.content_type(), Some("video/mp4"));
+    assert!(download.accepts_ranges());
+    assert_eq!(download.bytes().await.unwrap(), body);
+}
+
+#[tokio::test]
+async fn a_range_starts_where_it_was_asked_to() {
+    let host = VideoHost::start().await.unwrap();
+    let body = noise(1000);
+    let url = host.serve("/clip.mp4", Reply::bytes(body.clone()).with_ranges());
+
+    let download = loopback().get_from(&url, 900, &limits()).await.unwrap();
+    assert_eq!((download.start(), download.total()), (900, Some(1000)));
+    assert_eq!(download.bytes().await.unwrap(), body[900..]);
+}
+
+#[tokio::test]
+async fn a_server_without_ranges_says_so_by_starting_at_zero() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/clip.mp4", Reply::bytes(noise(1000)));
+
+    let download = loopback().get_from(&url, 900, &limits()).await.unwrap();
+    assert_eq!((download.start(), download.content_length()), (0, Some(1000)));
+    assert!(!download.accepts_ranges());
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_and_the_last_url_is_known() {
+    let host = VideoHost::start().await.unwrap();
+    let end = host.serve("/b", Reply::bytes("here"));
+    let url = host.serve("/a", Reply::redirect("/b"));
+
+    let download = loopback().get(&url, &limits()).await.unwrap();
+    assert_eq!(download.url(), end);
+    assert_eq!(download.bytes().await.unwrap(), "here");
+}
+
+#[tokio::test]
+async fn a_redirect_into_the_hosts_own_networks_is_refused() {
+    let host = VideoHost::start().await.unwrap();
+    let secret = VideoHost::start().await.unwrap();
+    let secret_url = secret.serve("/secret", Reply::bytes("secret"));
+    // Only the first host's very port is open to a client whose list names a host that resolves there.
+    let client = Client::new(AddressGuard::public_only().allowing("localhost").unwrap()).unwrap();
+    for target in ["http://169.254.169.254/latest/meta-data/", secret_url.as_str(), "http://[::1]/"] {
+        host.serve("/a", Reply::redirect(target));
+        let url = format!("http://localhost:{}/a", host.address().port());
+        let error = client.get(&url, &limits()).await.unwrap_err();
+        assert!(matches!(error, FetchError::Refused { .. }), "{target}: {error}");
+    }
+    assert!(secret.served().is_empty(), "the refused host was asked all the same");
+}
+
+#[tokio::test]
+async fn a_name_that_resolves_to_loopback_is_refused_before_any_connection() {
+    let host = VideoHost::start().await.unwrap();
+    host.serve("/a", Reply::bytes("x"));
+    let url = format!("http://localhost:{}/a?token=hush", host.address().port());
+
+    let client = Client::new(AddressGuard::public_only()).unwrap();
+    let error = client.get(&url, &limits()).await.unwrap_err();
+    assert!(matches!(error, FetchError::Refused { .. }), "{error:?}");
+    assert!(error.to_string().contains("localhost"), "{error}");
+    assert!(host.served().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_scheme_is_refused() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/a", Reply::redirect("file:///etc/passwd"));
+    let error = loopback().get(&url, &limits()).await.unwrap_err();
+    assert!(matches!(error, FetchError::BadUrl { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn redirects_end_after_the_limit() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/a", Reply::redirect("/a"));
+    let error = loopback().get(&url, &limits()).await.unwrap_err();
+    assert!(matches!(error, FetchError::Redirect { .. }), "{error}");
+    assert_eq!(host.served().len(), 6, "the first request and five redirects");
+}
+
+#[tokio::test]
+async fn a_status_that_is_no_success_is_named_without_path_or_query() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/private/clip.mp4", Reply::bytes("gone").status(410)) + "?signature=hush";
+    let error = loopback().get(&url, &limits()).await.unwrap_err();
+    assert!(matches!(error, FetchError::Status { status: 410, .. }), "{error}");
+    for shown in [error.to_string(), format!("{error:?}")] {
+        assert!(!shown.contains("hush") && !shown.contains("private"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_larger_than_allowed_is_refused_by_its_content_length() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/a", Reply::bytes(noise(2000)));
+    let small = Limits { max_bytes: 1999, ..limits() };
+    let error = loopback().get(&url, &small).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooLarge { limit: 1999, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_endless_body_ends_at_the_size_limit() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/a", Reply::bytes("start").endless());
+    let download = loopback().get(&url, &limits()).await.unwrap();
+    let error = download.bytes().await.unwrap_err();
+    assert!(matches!(error, FetchError::TooLarge { .. }), "{error}");
+    assert!(host.bytes_sent() < 32 * MIB, "the server went on sending: {}", host.bytes_sent());
+}
+
+#[tokio::test]
+async fn a_body_cut_short_is_an_error_that_counts_the_bytes() {
+    let host = VideoHost::start().await.unwrap();
+    let body = noise(5000);
+    let with_length = host.serve("/a", Reply::bytes(body.clone()).cut_at(1234));
+    let error = loopback().get(&with_length, &limits()).await.unwrap().bytes().await.unwrap_err();
+    assert!(
+        matches!(error, FetchError::Interrupted { received: 1234, expected: Some(5000), .. }),
+        "{error:?}"
+    );
+
+    let chunked = host.serve("/b", Reply::bytes(body).without_length().cut_at(1234));
+    let error = loopback().get(&chunked, &limits()).await.unwrap().bytes().await.unwrap_err();
+    assert!(matches!(error, FetchError::Interrupted { received: 1234, expected: None, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_stalls_is_left_after_the_idle_limit() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/a", Reply::bytes(noise(5000)).stalling_at(100));
+    let patient = Limits { idle: Duration::from_millis(300), ..limits() };
+    let error = loopback().get(&url, &patient).await.unwrap().bytes().await.unwrap_err();
+    assert!(matches!(error, FetchError::Idle { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_slow_server_is_left_at_the_deadline() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/a", Reply::bytes(noise(5_000_000)).throttled(80_000));
+    let soon = Limits::new(Instant::now() + Duration::from_millis(500), 8 * MIB);
+    let error = loopback().get(&url, &soon).await.unwrap().bytes().await.unwrap_err();
+    assert!(matches!(error, FetchError::Deadline { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_listen_cannot_be_reached() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.url("/a");
+    drop(host);
+    let error = loopback().get(&url, &limits()).await.unwrap_err();
+    assert!(matches!(error, FetchError::Connect { .. }), "{error}");
+    assert!(error.to_string().contains("refused"), "the cause is not named: {error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_fails_is_tried_once_more() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        drop(listener.accept().await.unwrap());
+        let (mut socket, _) = listener.accept().await.unwrap();
+        assert!(socket.read(&mut [0; 4096]).await.unwrap() > 0);
+        socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+    });
+    let download = loopback().get(&url, &limits()).await.unwrap();
+    assert_eq!(download.bytes().await.unwrap(), "ok");
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_post_returns_any_status_and_is_not_redirected() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/challenge", Reply::redirect("/elsewhere"));
+    let answer = loopback().post(&url, HeaderMap::new(), "{}", &limits()).await.unwrap();
+    assert_eq!(answer.status, 302);
+    assert_eq!(host.served().len(), 1);
+
+    let url = host.serve("/busy", Reply::bytes(r#"{"detail":"busy"}"#).status(503));
+    let answer = loopback().post(&url, HeaderMap::new(), "{}", &limits()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), &answer.body[..]), (503, &br#"{"detail":"busy"}"#[..]));
+}
+
+#[tokio::test]
+async fn a_posts_answer_is_bounded() {
+    let host = VideoHost::start().await.unwrap();
+    let url = host.serve("/challenge", Reply::bytes("{").endless());
+    let error = loopback().post(&url, HeaderMap::new(), "{}", &limits()).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooLarge { .. }), "{error}");
+}

@@ -1,0 +1,3 @@
+//! Local servers that answer as real services do, errors included. For tests and demos.
+
+pub mod video_host;
