@@ -1,0 +1,325 @@
+"""Serves one predictor file: JSON lines on stdin and stdout, as docs/worker-protocol.md says.
+
+Run as `python3 -c SCRIPT path/to/predictor.py`. Python 3.8 or newer, standard library only.
+"""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import math
+import operator
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+
+# The protocol keeps both pipes to itself: whatever the model prints goes to the log, and input() finds nothing.
+REQUESTS = os.fdopen(os.dup(0), "rb")
+ANSWERS = os.fdopen(os.dup(1), "wb")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+os.dup2(2, 1)
+
+
+# --- The classes that a predictor imports. They check as the validator's own do. ---
+
+
+def integer(value):
+    try:
+        return int(operator.index(value))
+    except TypeError:
+        number = float(value)
+    if not number.is_integer():
+        raise ValueError("not a whole number")
+    return int(number)
+
+
+def text(value):
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    return value
+
+
+def text_or_number(value):
+    return value if isinstance(value, str) else float(value)
+
+
+def grade(value):
+    if isinstance(value, bool):
+        raise TypeError("not a number")
+    return math.floor(float(value))
+
+
+class Model:
+    """Fields checked on construction; unknown ones are ignored, as pydantic does."""
+
+    def field(self, name, value, convert, low=-math.inf, high=math.inf):
+        try:
+            checked = convert(value)
+            if not isinstance(checked, str) and not low <= checked <= high:
+                raise ValueError("outside %s..%s" % (low, high))
+        except (TypeError, ValueError, OverflowError) as error:
+            message = "%s.%s = %r: %s" % (type(self).__name__, name, value, error)
+            raise ValueError(message) from None
+        setattr(self, name, checked)
+
+    def model_dump(self):
+        return dict(vars(self))
+
+    def __repr__(self):
+        return "%s(%s)" % (type(self).__name__, ", ".join("%s=%r" % item for item in vars(self).items()))
+
+    def __eq__(self, other):
+        return type(self) is type(other) and vars(self) == vars(other)
+
+
+class FramePrediction(Model):
+    def __init__(self, *, frame, action, confidence=1.0, **_unknown):
+        self.field("frame", frame, integer, low=0)
+        self.field("action", action, text)
+        self.field("confidence", confidence, float, 0.0, 1.0)
+
+
+class CricketDeliveryPrediction(Model):
+    FIELDS = dict(
+        dict.fromkeys("matchid inningsid overid ball_in_over ballid runs wickets".split(), integer),
+        match=text,
+        xlsx_overs=text_or_number,
+        scorecard_overs=text_or_number,
+        **dict.fromkeys(
+            "kph release_y release_z bounce_x bounce_y impact_x impact_y impact_z interception_distance "
+            "stump_y stump_z swing_angle deviation".split(),
+            float,
+        ),
+    )
+    ALIASES = {
+        "innings_id": "inningsid",
+        "over_id": "overid",
+        "ball": "ball_in_over",
+        "overs": "scorecard_overs",
+        "rel_y": "release_y",
+        "rel_z": "release_z",
+        "inter_d": "interception_distance",
+        "swing_deg": "swing_angle",
+        "deviation_deg": "deviation",
+        "wkts": "wickets",
+    }
+
+    def __init__(self, **given):
+        row = {self.ALIASES[name]: value for name, value in given.items() if name in self.ALIASES}
+        row.update(given)
+        for name, convert in self.FIELDS.items():
+            value = row.get(name)
+            if value is None:
+                setattr(self, name, None)
+            else:
+                self.field(name, value, convert)
+
+
+class Grades(Model):
+    def __init__(self, names, given):
+        given = given if isinstance(given, dict) else given.model_dump()
+        for name in names:
+            self.field(name, given.get(name), grade, 1, 10)
+
+
+class TCGGradingPrediction(Model):
+    def __init__(self, *, Header, Grading_Features, **_unknown):
+        features = ["subgrade_surface", "subgrade_centering", "subgrade_edges", "subgrade_corners"]
+        self.Header = Grades(["card_grade"], Header)
+        self.Grading_Features = Grades(features, Grading_Features)
+
+
+class ChallengeRequest(Model):
+    def __init__(self, *, challenge_id, video_url=None, image_url=None, frames=None, **_unknown):
+        self.challenge_id = challenge_id
+        self.video_url = video_url
+        self.image_url = image_url
+        self.frames = frames
+
+
+# --- Modules of those classes, for a predictor whose checkout does not have them. ---
+
+NOW = SimpleNamespace(video=None, frame_count=None)
+
+
+def frame_count(video_path):
+    """Frames of the current clip, read from its sample table before the predictor was called."""
+    if NOW.video is None or Path(video_path) != NOW.video:
+        raise ValueError("%s is not the clip of the current challenge" % video_path)
+    return NOW.frame_count
+
+
+SCHEMAS = {
+    model.__name__: model
+    for model in (FramePrediction, CricketDeliveryPrediction, TCGGradingPrediction, ChallengeRequest)
+}
+PACKAGES = {"src", "scorevision", "scorevision.utils", "scorevision.miner", "scorevision.miner.private_track"}
+MODULES = {
+    "src.schemas": SCHEMAS,
+    "src.media": {"frame_count": frame_count},
+    "scorevision.utils.schemas": SCHEMAS,
+    "scorevision.miner.private_track.video": {"get_frame_count": frame_count},
+}
+
+
+class LastResort(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Asked after every other finder, so a module that exists on disk is always the one that is imported."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name in PACKAGES or name in MODULES:
+            return importlib.machinery.ModuleSpec(name, self, is_package=name in PACKAGES)
+        return None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        vars(module).update(MODULES.get(module.__name__, {}))
+
+
+def load(path):
+    """Imports the predictor, with the root of its checkout (or else its folder) first on the import path."""
+    place = ("scorevision", "miner", "private_track", "predictor.py")
+    in_checkout = path.parts[-4:] == place
+    sys.path[:] = [str(path.parents[3] if in_checkout else path.parent)] + [p for p in sys.path if p]
+    sys.meta_path.append(LastResort())
+    name = "scorevision.miner.private_track.predictor" if in_checkout else "predictor"
+    spec = importlib.util.spec_from_file_location(name, str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- The protocol. ---
+
+
+class Aborted(BaseException):
+    """The clip could not be decoded to its end. Not an Exception, so that a predictor lets it through."""
+
+
+class Frames:
+    """The frames of the current clip, as they are decoded: pairs of frame number and RGB24 bytes."""
+
+    ended = False
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.ended:
+            raise StopIteration
+        head = json.loads(REQUESTS.readline())
+        if "frame" in head:
+            return head["frame"], REQUESTS.read(head["bytes"])
+        self.ended = True
+        if "abort" in head:
+            raise Aborted("the clip could not be decoded")
+        raise StopIteration
+
+
+def as_dict(prediction):
+    """A prediction, be it of our class, of pydantic's or a plain dict."""
+    return prediction if isinstance(prediction, dict) else prediction.model_dump()
+
+
+class Server:
+    def __init__(self, path):
+        self.name = path.name
+        self.module = load(path)
+        self.frames_wanted = getattr(self.module, "FRAMES", None)
+        if self.frames_wanted is None:
+            self.needs = getattr(self.module, "NEEDS", "file")
+            self.function("predict_actions", "video_path")
+        else:
+            self.needs = {"frames": self.frames_wanted}
+            self.function("predict_frames", "frames")
+
+    def function(self, name, argument):
+        function = getattr(self.module, name, None)
+        if function is None:
+            raise LookupError("%s has no function %s(%s)" % (self.name, name, argument))
+        return function
+
+    def answer(self, request, frames):
+        pictures = [(picture["frame_id"], Path(picture["path"])) for picture in request["pictures"]]
+        if request["want"] == "tcg_grading":
+            grades = self.function("predict_tcg_grading", "image_path")(pictures[0][1])
+            grades = TCGGradingPrediction(**as_dict(grades))
+            features = as_dict(grades.Grading_Features)
+            answer = {name.replace("subgrade_", ""): value for name, value in features.items()}
+            return {"grades": dict(answer, card_grade=grades.Header.card_grade)}
+        if request["want"] == "cricket_delivery":
+            challenge = ChallengeRequest(
+                challenge_id=request["challenge_id"], video_url=request["video"], frames=frames
+            )
+            delivery = self.function("predict_cricket_delivery", "request")(challenge)
+            return {"delivery": CricketDeliveryPrediction(**as_dict(delivery)).model_dump()}
+        if pictures:
+            actions = self.function("predict_pictures", "pictures")(pictures)
+        elif frames is not None:
+            actions = self.function("predict_frames", "frames")(frames)
+        else:
+            actions = self.function("predict_actions", "video_path")(NOW.video)
+        return {"predictions": [FramePrediction(**as_dict(action)).model_dump() for action in actions]}
+
+    def reply(self, line):
+        request = json.loads(line)
+        NOW.video = Path(request["video"] or "not-downloaded.mp4")
+        NOW.frame_count = request["frame_count"]
+        with_frames = self.frames_wanted is not None and not request["pictures"]
+        frames = Frames() if with_frames else None
+        try:
+            answer = self.answer(request, frames)
+            for _ in frames or ():  # a predictor may stop early; the request ends with its last frame
+                pass
+            return encode(dict(answer, id=request["id"]))
+        except BaseException as error:
+            if not isinstance(error, Aborted):
+                traceback.print_exc()
+            try:
+                for _ in frames or ():
+                    pass
+            except Aborted:
+                pass
+            return encode({"id": request["id"], "error": describe(error)})
+
+
+def describe(error):
+    return "%s: %s" % (type(error).__name__, error)
+
+
+def encode(message):
+    return json.dumps(message, allow_nan=False, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def say(line):
+    ANSWERS.write(line)
+    ANSWERS.flush()
+
+
+def leave_with(parent):
+    """A miner that was killed outright must not leave a model behind that keeps the GPU."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def main():
+    threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        server = Server(Path(sys.argv[1]).absolute())
+        say(encode({"ready": True, "needs": server.needs}))
+    except BaseException as error:
+        traceback.print_exc()
+        say(encode({"error": describe(error)}))
+        sys.exit(1)
+    for line in REQUESTS:
+        say(server.reply(line))
+
+
+main()

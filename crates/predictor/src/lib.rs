@@ -1,0 +1,94 @@
+//! What a model is, and the backends that run one.
+//!
+//! A [`Predictor`] states what it needs of a clip ([`Need`]), is given a [`Task`] and yields an [`Answer`].
+//! Two backends: the built-in baseline, and a warm pool of worker processes of any language.
+//!
+//! Left to others: fetching and decoding (`media`), the shape of a challenge and of its response (the
+//! track), and what an answer is worth (`scoring`).
+
+mod answer;
+mod baseline;
+mod error;
+mod python;
+mod task;
+mod worker;
+
+use tokio::time::Instant;
+
+pub use answer::{Action, Answer, Grades};
+pub use error::PredictError;
+pub use python::{PREDICTOR_FILE, find_predictor_file, python_program};
+pub use task::{Need, Subject, Task, Wanted};
+pub use worker::{Environment, PoolStatus, WorkerConfig, WorkerPool};
+
+/// A model, loaded once and asked many times.
+#[derive(Debug)]
+pub enum Predictor {
+    /// The stock rule; see [`Answer`] for what it says to each kind of challenge.
+    Baseline,
+    /// Warm worker processes.
+    Workers(WorkerPool),
+}
+
+impl Predictor {
+    /// What the model needs of a clip; `None` while no worker has said it yet.
+    ///
+    /// It never changes afterwards: a replaced worker that needs something else is refused.
+    #[must_use]
+    pub fn need(&self) -> Option<Need> {
+        match self {
+            Self::Baseline => Some(Need::FrameCount),
+            Self::Workers(pool) => pool.status().need,
+        }
+    }
+
+    /// Whether a request would find a loaded model, if perhaps a busy one.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        match self {
+            Self::Baseline => true,
+            Self::Workers(pool) => pool.status().up > 0,
+        }
+    }
+
+    /// Waits until the model is loaded, and says what it needs.
+    ///
+    /// # Errors
+    /// [`PredictError::NotReady`] with the last known reason at the deadline.
+    pub async fn wait_ready(&self, deadline: Instant) -> Result<Need, PredictError> {
+        match self {
+            Self::Baseline => Ok(Need::FrameCount),
+            Self::Workers(pool) => pool.wait_ready(deadline).await,
+        }
+    }
+
+    /// Answers one task. Callers beyond the number of workers queue, first come first served.
+    ///
+    /// Dropping the future cancels the work: the worker that was computing is killed and replaced, since
+    /// nobody knows what state it is in.
+    ///
+    /// # Errors
+    /// Any [`PredictError`]; never a part of an answer.
+    pub async fn predict(&self, task: Task, deadline: Instant) -> Result<Answer, PredictError> {
+        match self {
+            Self::Baseline => baseline::predict(&task),
+            Self::Workers(pool) => pool.predict(task, deadline).await,
+        }
+    }
+
+    /// Ends the workers; every request still waiting is refused. A no-op for the baseline.
+    pub async fn shutdown(&self) {
+        if let Self::Workers(pool) = self {
+            pool.shutdown().await;
+        }
+    }
+
+    /// One line for the log: which backend, which model, how many.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Baseline => "baseline: a pass at every 25th frame".to_owned(),
+            Self::Workers(pool) => pool.describe(),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Who computes, who waits, and what replaces a worker that failed.
+//!
+//! Each worker has a keeper: a task that owns the process, starts another when it ends, and while it has
+//! nothing to do offers itself to callers. A caller keeps its task until an offer reaches it, so one that
+//! leaves the queue takes everything with it.
+
+use std::fmt::Write as _;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::WorkerConfig;
+use super::process::Process;
+use crate::{Answer, Need, PredictError, Task};
+
+/// Pause before the second start in a row of a worker that has answered nothing; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Warm worker processes. Dropping the pool kills them.
+#[derive(Debug)]
+pub struct WorkerPool {
+    name: String,
+    count: usize,
+    /// A fair lock: the caller that waits longest takes the next offer.
+    offers: tokio::sync::Mutex<mpsc::Receiver<Offer>>,
+    status: watch::Receiver<PoolStatus>,
+    keepers: Mutex<JoinSet<()>>,
+}
+
+/// How a pool is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PoolStatus {
+    /// What the model needs, once a worker has said it.
+    pub need: Option<Need>,
+    /// Workers that have loaded their model.
+    pub up: usize,
+    /// Why a worker last ended, if one ever did. It may quote the model: for the log, not for strangers.
+    pub last_failure: Option<String>,
+}
+
+/// A worker with nothing to do.
+struct Offer {
+    worker: usize,
+    accept: oneshot::Sender<Job>,
+}
+
+struct Job {
+    task: Task,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<Answer, PredictError>>,
+}
+
+impl WorkerPool {
+    /// Starts the workers, in the background; must be called inside a tokio runtime.
+    #[must_use]
+    pub fn start(config: WorkerConfig) -> Self {
+        let count = config.count.max(1);
+        let (name, config) = (config.name.clone(), Arc::new(config));
+        let (offers_out, offers) = mpsc::channel(count);
+        let (status_out, status) = watch::channel(PoolStatus::default());
+        let mut keepers = JoinSet::new();
+        for number in 0..count {
+            let (config, offers, status) = (config.clone(), offers_out.clone(), status_out.clone());
+            keepers.spawn(async move { keep(number, &config, &offers, &status).await });
+        }
+        Self { name, count, offers: tokio::sync::Mutex::new(offers), status, keepers: Mutex::new(keepers) }
+    }
+
+    /// How the pool is now.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Waits until a worker is up, and says what it needs.
+    ///
+    /// # Errors
+    /// [`PredictError::NotReady`] at the deadline.
+    pub async fn wait_ready(&self, deadline: Instant) -> Result<Need, PredictError> {
+        let mut status = self.status.clone();
+        let up = status.wait_for(|status| status.up > 0);
+        if let Ok(Ok(status)) = timeout_at(deadline, up).await
+            && let Some(need) = status.need
+        {
+            return Ok(need);
+        }
+        Err(self.not_ready())
+    }
+
+    /// Answers one task; see [`Predictor::predict`](crate::Predictor::predict).
+    ///
+    /// # Errors
+    /// Any [`PredictError`].
+    pub async fn predict(&self, task: Task, deadline: Instant) -> Result<Answer, PredictError> {
+        if let Some(need) = self.status.borrow().need {
+            task.check(need)?;
+        }
+        let (reply, answer) = oneshot::channel();
+        let mut job = Job { task, deadline, reply };
+        let worker = loop {
+            let offer = async { self.offers.lock().await.recv().await };
+            let offer = match timeout_at(deadline, offer).await {
+                Ok(Some(offer)) => offer,
+                Ok(None) => return Err(PredictError::Stopped),
+                Err(_) if self.status.borrow().up == 0 => return Err(self.not_ready()),
+                Err(_) => return Err(PredictError::Busy { workers: self.count }),
+            };
+            // An offer outlives a worker that ended while idle: then it is refused, and the next one is tried.
+            match offer.accept.send(job) {
+                Ok(()) => break offer.worker,
+                Err(refused) => job = refused,
+            }
+        };
+        // Giving up, here or in the caller, drops `answer`; the keeper sees that and kills the worker.
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(PredictError::Died { worker, how: "was stopped".to_owned() }),
+            Err(_) => Err(PredictError::Deadline { worker }),
+        }
+    }
+
+    /// Kills the workers and waits until their keepers are done.
+    pub async fn shutdown(&self) {
+        let mut keepers = mem::take(&mut *self.keepers.lock().unwrap_or_else(PoisonError::into_inner));
+        keepers.shutdown().await;
+    }
+
+    /// One line for the log.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let status = self.status();
+        let mut line = format!("{} of {} workers up: {}", status.up, self.count, self.name);
+        if let Some(need) = status.need {
+            // Writing to a String cannot fail.
+            let _ = write!(line, ", needs {need}");
+        }
+        line
+    }
+
+    fn not_ready(&self) -> PredictError {
+        let reason = self.status.borrow().last_failure.clone();
+        PredictError::NotReady {
+            reason: reason.unwrap_or_else(|| "the model is still being loaded".to_owned()),
+        }
+    }
+}
+
+/// Why a worker is to be replaced.
+struct Ended {
+    reason: String,
+    /// Whether it had worked, so that there is no cause to wait before the next one.
+    had_worked: bool,
+}
+
+/// Counts a worker as up until it is dropped, which the end of the pool does too.
+struct Up<'a>(&'a watch::Sender<PoolStatus>);
+
+impl<'a> Up<'a> {
+    fn count(status: &'a watch::Sender<PoolStatus>) -> Self {
+        status.send_modify(|status| status.up += 1);
+        Self(status)
+    }
+}
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|status| status.up -= 1);
+    }
+}
+
+/// Keeps one worker alive for as long as the pool lives.
+async fn keep(
+    number: usize,
+    config: &WorkerConfig,
+    offers: &mpsc::Sender<Offer>,
+    status: &watch::Sender<PoolStatus>,
+) {
+    let mut pause = Duration::ZERO;
+    loop {
+        let ended = match start(number, config, status).await {
+            Ok(mut process) => {
+                let up = Up::count(status);
+                let ended = serve(number, &mut process, offers).await;
+                drop(up);
+                process.kill().await;
+                ended
+            }
+            Err(reason) => Ended { reason, had_worked: false },
+        };
+        pause = match ended.had_worked {
+            true => Duration::ZERO,
+            false => (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
+        };
+        tracing::warn!(
+            worker = number,
+            name = config.name,
+            reason = ended.reason,
+            "worker ended; another starts in {pause:?}"
+        );
+        status.send_modify(|status| status.last_failure = Some(ended.reason));
+        sleep(pause).await;
+    }
+}
+
+async fn start(
+    number: usize,
+    config: &WorkerConfig,
+    status: &watch::Sender<PoolStatus>,
+) -> Result<Process, String> {
+    let begin = Instant::now();
+    let (process, need) = Process::start(config, number).await?;
+    let mut agreed = need;
+    status.send_modify(|status| agreed = *status.need.get_or_insert(need));
+    if need != agreed {
+        return Err(format!("it needs {need}, but the workers before it needed {agreed}; restart the miner"));
+    }
+    tracing::info!(
+        worker = number,
+        name = config.name,
+        load_ms = begin.elapsed().as_millis() as u64,
+        "worker ready, needs {need}"
+    );
+    Ok(process)
+}
+
+/// Lets a worker answer callers until it is of no further use.
+async fn serve(number: usize, process: &mut Process, offers: &mpsc::Sender<Offer>) -> Ended {
+    let mut had_worked = false;
+    loop {
+        let (accept, accepted) = oneshot::channel();
+        let offer = Offer { worker: number, accept };
+        let job = async {
+            offers.send(offer).await.ok()?;
+            accepted.await.ok()
+        };
+        let job = tokio::select! {
+            biased;
+            reason = process.misbehaves() => return Ended { reason, had_worked },
+            job = job => job,
+        };
+        let (task, deadline, mut reply) = match job {
+            Some(Job { task, deadline, reply }) => (task, deadline, reply),
+            None if offers.is_closed() => {
+                let reason = "the pool was dropped".to_owned();
+                return Ended { reason, had_worked };
+            }
+            // The caller left before it used the offer.
+            None => continue,
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = reply.closed() => {
+                return Ended {
+                    reason: "it was killed: its caller left or had no more time".to_owned(),
+                    had_worked: true,
+                };
+            }
+            outcome = process.predict(task, deadline) => outcome,
+        };
+        let failure = match &outcome {
+            Err(error @ (PredictError::Died { .. } | PredictError::Protocol { .. })) => {
+                Some(error.to_string())
+            }
+            _ => None,
+        };
+        // A caller that left at the last moment needs no answer.
+        let _ = reply.send(outcome);
+        match failure {
+            Some(reason) => return Ended { reason, had_worked },
+            None => had_worked = true,
+        }
+    }
+}

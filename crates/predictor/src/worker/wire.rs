@@ -1,0 +1,342 @@
+//! What the lines of the worker protocol mean.
+//!
+//! A worker is the operator's own program, and still its answer is checked to the letter: what passes here is
+//! sent to a validator, which rejects a whole response for one bad element.
+
+use std::path::{Path, PathBuf};
+
+use adit_media::{FrameFormat, Sampling};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::answer::{check_action, check_delivery, check_grades};
+use crate::{Action, Answer, Grades, Need, Wanted};
+
+/// Longest line that a worker may print, in bytes.
+pub(super) const LINE_LIMIT: usize = 8 << 20;
+
+/// Largest side of the frames that a worker may ask for, in pixels.
+const MAX_SIDE: u32 = 8192;
+
+#[derive(Serialize)]
+pub(super) struct Request<'a> {
+    pub(super) id: u64,
+    pub(super) challenge_id: &'a str,
+    pub(super) want: &'static str,
+    pub(super) video: Option<&'a Path>,
+    pub(super) frame_count: Option<u64>,
+    pub(super) frame_rate: Option<f64>,
+    pub(super) pictures: &'a [PicturePath],
+}
+
+#[derive(Serialize)]
+pub(super) struct PicturePath {
+    pub(super) frame_id: u64,
+    pub(super) path: PathBuf,
+}
+
+/// The line before one frame's pixels.
+pub(super) fn frame_line(index: u64, bytes: usize) -> String {
+    format!("{{\"frame\":{index},\"bytes\":{bytes}}}\n")
+}
+
+/// The line after the last frame of a clip that was decoded whole.
+pub(super) const END_LINE: &[u8] = b"{\"end\":true}\n";
+
+/// The line instead of the rest of a clip that could not be decoded.
+pub(super) const ABORT_LINE: &[u8] = b"{\"abort\":true}\n";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadyLine {
+    ready: Option<bool>,
+    needs: Option<NeedsLine>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum NeedsLine {
+    FrameCount,
+    File,
+    Frames {
+        width: u32,
+        height: u32,
+        #[serde(default)]
+        rate: Option<f64>,
+    },
+}
+
+/// Reads a worker's first line.
+pub(super) fn parse_ready(line: &[u8]) -> Result<Need, String> {
+    let bad = |what: &str| Err(format!("{}: {}", clean(what), quote(line)));
+    let ready: ReadyLine = match serde_json::from_slice(line) {
+        Ok(ready) => ready,
+        Err(error) => return bad(&format!("its first line is not a ready line ({error})")),
+    };
+    match ready {
+        ReadyLine { error: Some(error), .. } => {
+            Err(format!("it could not load its model: {}", clean(&error)))
+        }
+        ReadyLine { ready: Some(true), needs: Some(needs), .. } => match needs {
+            NeedsLine::FrameCount => Ok(Need::FrameCount),
+            NeedsLine::File => Ok(Need::File),
+            NeedsLine::Frames { width, height, rate } => {
+                if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
+                    return bad(&format!("it asks for frames with a side outside 1..={MAX_SIDE}"));
+                }
+                if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+                    return bad("it asks for a frame rate that is not above 0");
+                }
+                Ok(Need::Frames(FrameFormat {
+                    width,
+                    height,
+                    sampling: rate.map_or(Sampling::Every, Sampling::PerSecond),
+                }))
+            }
+        },
+        _ => bad("its first line says neither ready and needs, nor error"),
+    }
+}
+
+/// The request that an answer line must belong to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    pub(super) id: u64,
+    pub(super) wanted: Wanted,
+}
+
+/// Why an answer line is no answer.
+#[derive(Debug, PartialEq)]
+pub(super) enum NoAnswer {
+    /// The model reported a failure; the worker is well.
+    Failed(String),
+    /// The line is not what the protocol calls for; nobody knows what the worker would say next.
+    Broken(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnswerLine {
+    id: u64,
+    predictions: Option<Vec<Action>>,
+    delivery: Option<Map<String, Value>>,
+    grades: Option<Grades>,
+    error: Option<String>,
+}
+
+/// Reads the line with which a worker answers a request.
+pub(super) fn parse_answer(line: &[u8], expected: Expected) -> Result<Answer, NoAnswer> {
+    let broken = |what: String| NoAnswer::Broken(format!("{}: {}", clean(&what), quote(line)));
+    let answer: AnswerLine = serde_json::from_slice(line)
+        .map_err(|error| broken(format!("its answer cannot be read ({error})")))?;
+    if answer.id != expected.id {
+        return Err(broken(format!("it answered request {} when asked {}", answer.id, expected.id)));
+    }
+    let AnswerLine { id: _, predictions, delivery, grades, error } = answer;
+    let (answer, check) = match (expected.wanted, predictions, delivery, grades, error) {
+        (_, None, None, None, Some(error)) => return Err(NoAnswer::Failed(clean(&error))),
+        (Wanted::SoccerActions, Some(actions), None, None, None) => {
+            let check = actions.iter().try_for_each(check_action);
+            (Answer::Actions(actions), check)
+        }
+        (Wanted::CricketDelivery, None, Some(row), None, None) => {
+            let check = check_delivery(&row);
+            (Answer::Delivery(row), check)
+        }
+        (Wanted::CardGrades, None, None, Some(grades), None) => {
+            (Answer::Grades(grades), check_grades(&grades))
+        }
+        (wanted, ..) => {
+            let field = match wanted {
+                Wanted::SoccerActions => "predictions",
+                Wanted::CricketDelivery => "delivery",
+                Wanted::CardGrades => "grades",
+            };
+            return Err(broken(format!("its answer has neither {field} alone nor error alone")));
+        }
+    };
+    check.map(|()| answer).map_err(broken)
+}
+
+/// The beginning of what a worker printed, safe to put into a log line.
+pub(super) fn quote(bytes: &[u8]) -> String {
+    const SHOWN: usize = 120;
+    let rest = if bytes.len() > SHOWN { "…" } else { "" };
+    let shown = &bytes[..bytes.len().min(SHOWN)];
+    format!("`{}{rest}`", shown.escape_ascii())
+}
+
+/// A worker's own text, bounded and without control characters.
+fn clean(text: &str) -> String {
+    const SHOWN: usize = 500;
+    text.chars().take(SHOWN).map(visible).collect()
+}
+
+/// A line of a worker's stderr without control characters: it cannot forge or repaint lines of the log.
+pub(super) fn printable(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).chars().map(visible).collect()
+}
+
+fn visible(c: char) -> char {
+    if c.is_control() { ' ' } else { c }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn soccer(line: &str) -> Result<Answer, NoAnswer> {
+        let expected = Expected { id: 7, wanted: Wanted::SoccerActions };
+        parse_answer(line.as_bytes(), expected)
+    }
+
+    fn other(wanted: Wanted, line: &str) -> Result<Answer, NoAnswer> {
+        let expected = Expected { id: 7, wanted };
+        parse_answer(line.as_bytes(), expected)
+    }
+
+    #[test]
+    fn a_missing_confidence_is_certainty() {
+        let answer = soccer(r#"{"id":7,"predictions":[{"frame":99,"action":"pass"}]}"#);
+        let action = Action { frame: 99, action: "pass".to_owned(), confidence: 1.0 };
+        assert_eq!(answer, Ok(Answer::Actions(vec![action])));
+    }
+
+    #[test]
+    fn every_kind_of_bad_answer_is_named() {
+        let action = |fields: &str| format!(r#"{{"id":7,"predictions":[{{{fields}}}]}}"#);
+        for (line, what) in [
+            ("hello".to_owned(), "cannot be read"),
+            ("[]".to_owned(), "cannot be read"),
+            (r#"{"predictions":[]}"#.to_owned(), "missing field `id`"),
+            (r#"{"id":8,"predictions":[]}"#.to_owned(), "answered request 8 when asked 7"),
+            (r#"{"id":7}"#.to_owned(), "neither predictions alone"),
+            (r#"{"id":7,"grades":null,"delivery":{}}"#.to_owned(), "neither predictions alone"),
+            (r#"{"id":7,"predictions":[],"error":"x"}"#.to_owned(), "neither predictions alone"),
+            (r#"{"id":7,"predictions":[],"more":1}"#.to_owned(), "unknown field `more`"),
+            (action(r#""frame":-1,"action":"pass""#), "cannot be read"),
+            (action(r#""frame":1.0,"action":"pass""#), "cannot be read"),
+            (action(r#""frame":"1","action":"pass""#), "cannot be read"),
+            (action(r#""frame":1,"action":null"#), "cannot be read"),
+            (action(r#""frame":1"#), "missing field `action`"),
+            (action(r#""frame":1,"action":"pass","confidence":1.01"#), "confidence 1.01"),
+            (action(r#""frame":1,"action":"pass","confidence":NaN"#), "cannot be read"),
+            (action(r#""frame":1,"action":"pass","confidence":null"#), "cannot be read"),
+            (action(r#""frame":1,"action":"pass","confidance":1"#), "unknown field `confidance`"),
+        ] {
+            match soccer(&line) {
+                Err(NoAnswer::Broken(text)) if text.contains(what) => {}
+                other => panic!("{line}: {other:?} does not say {what:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_reported_failure_is_not_a_broken_worker() {
+        assert_eq!(
+            soccer(r#"{"id":7,"error":"ValueError: no\nball"}"#),
+            Err(NoAnswer::Failed("ValueError: no ball".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_delivery_has_known_fields_of_the_right_type() {
+        let row = json!({"match": "x", "kph": 130, "runs": 4, "xlsx_overs": "12.3", "stump_y": null});
+        let line = json!({"id": 7, "delivery": row}).to_string();
+        assert_eq!(
+            other(Wanted::CricketDelivery, &line),
+            Ok(Answer::Delivery(row.as_object().unwrap().clone()))
+        );
+        for bad in [r#"{"kph":"fast"}"#, r#"{"runs":1.5}"#, r#"{"speed":1}"#, r#"{"match":[1]}"#] {
+            let line = format!(r#"{{"id":7,"delivery":{bad}}}"#);
+            let answer = other(Wanted::CricketDelivery, &line);
+            assert!(matches!(answer, Err(NoAnswer::Broken(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn grades_go_from_1_to_10() {
+        let line = |grade: &str| {
+            format!(
+                r#"{{"id":7,"grades":{{"card_grade":{grade},"surface":1,"centering":10,"edges":5,"corners":5}}}}"#
+            )
+        };
+        assert!(other(Wanted::CardGrades, &line("10")).is_ok());
+        for bad in ["0", "11", "300", "5.5", "null"] {
+            let answer = other(Wanted::CardGrades, &line(bad));
+            assert!(matches!(answer, Err(NoAnswer::Broken(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_states_the_need() {
+        let need = |needs: &str| parse_ready(format!(r#"{{"ready":true,"needs":{needs}}}"#).as_bytes());
+        assert_eq!(need(r#""frame_count""#), Ok(Need::FrameCount));
+        assert_eq!(need(r#""file""#), Ok(Need::File));
+        let format = |sampling| Need::Frames(FrameFormat { width: 64, height: 36, sampling });
+        assert_eq!(need(r#"{"frames":{"width":64,"height":36,"rate":null}}"#), Ok(format(Sampling::Every)));
+        assert_eq!(
+            need(r#"{"frames":{"width":64,"height":36,"rate":12.5}}"#),
+            Ok(format(Sampling::PerSecond(12.5)))
+        );
+        for bad in [
+            r#""nothing""#,
+            r#"{"frames":{"width":0,"height":36}}"#,
+            r#"{"frames":{"width":64,"height":90000}}"#,
+            r#"{"frames":{"width":64,"height":36,"rate":0}}"#,
+        ] {
+            assert!(need(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            parse_ready(br#"{"error":"ImportError: torch"}"#),
+            Err("it could not load its model: ImportError: torch".to_owned())
+        );
+        assert!(parse_ready(br#"{"ready":false,"needs":"file"}"#).is_err());
+    }
+
+    #[test]
+    fn a_quote_is_short_and_escaped() {
+        let line = [b"\x1b[31m\n".as_slice(), &[b'x'; 10_000]].concat();
+        let quoted = quote(&line);
+        assert!(quoted.starts_with(r"`\x1b[31m\nxxx"), "{quoted}");
+        assert!(quoted.chars().count() < 140 && quoted.ends_with("x…`"), "{quoted}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_keep_every_rule(line in prop::collection::vec(any::<u8>(), 0..200)) {
+            let expected = Expected { id: 7, wanted: Wanted::SoccerActions };
+            if let Err(NoAnswer::Broken(text)) = parse_answer(&line, expected) {
+                prop_assert!(!text.chars().any(char::is_control));
+            }
+        }
+
+        #[test]
+        fn an_answer_passes_exactly_when_all_its_actions_are_in_range(
+            actions in prop::collection::vec((any::<u64>(), "[a-z_]{0,12}", -0.5f64..1.5), 0..8)
+        ) {
+            let rows: Vec<Value> = actions
+                .iter()
+                .map(|(frame, action, confidence)| json!({"frame": frame, "action": action, "confidence": confidence}))
+                .collect();
+            let good = actions.iter().all(|(_, _, c)| (0.0..=1.0).contains(c));
+            match soccer(&json!({"id": 7, "predictions": rows}).to_string()) {
+                Ok(Answer::Actions(read)) => {
+                    prop_assert!(good);
+                    prop_assert_eq!(read.len(), actions.len());
+                    for (row, (frame, action, _)) in read.iter().zip(&actions) {
+                        prop_assert_eq!((row.frame, &row.action), (*frame, action));
+                    }
+                }
+                refused => {
+                    prop_assert!(matches!(refused, Err(NoAnswer::Broken(_))));
+                    prop_assert!(!good);
+                }
+            }
+        }
+    }
+}
