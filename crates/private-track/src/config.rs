@@ -1,0 +1,355 @@
+//! What the miner runs with, resolved from the settings and checked before anything starts: a
+//! mistake stops the program with a hint, and never becomes a 500 on a request.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use adit_auth::{Dialect, GateConfig, Policy};
+use adit_chain::stake_file::{self, StakeFileError};
+use adit_keys::hotkey_file::{self, HotkeyFileError};
+use adit_keys::{AddressError, Hotkey};
+use adit_outbound::{AddressGuard, AllowListError};
+use adit_predictor::{Wanted, find_predictor_file};
+use adit_settings::{Environment, SettingError, Var, var};
+
+/// Time for a challenge's body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a request's head to arrive, and for an idle connection to stay.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A validator waits 30 s from connect to last byte (section 1.4); two are left for the way back.
+const LIVE_DEADLINE: Duration = Duration::from_secs(28);
+/// A spot check waits 120 s (section 7).
+const SPOT_CHECK_DEADLINE: Duration = Duration::from_secs(110);
+/// The host that the spot check puts in place of the clip's own (section 7).
+const VIDEO_PROXY: &str = "video-proxy";
+
+/// Everything that [`Server::bind`](crate::Server::bind) needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Time for a request's head to arrive, and for an idle connection to stay.
+    pub head_timeout: Duration,
+    /// Security, body and nonce limits.
+    pub gate: GateConfig,
+    /// Where stakes are read from, where the stake gate is on.
+    pub stake_file: Option<PathBuf>,
+    /// Age from which `/health` calls the stake table stale.
+    pub stake_max_age: Duration,
+    /// Which addresses clips may come from.
+    pub guard: AddressGuard,
+    /// Largest clip in bytes.
+    pub max_clip_bytes: u64,
+    /// Time for one challenge, from its last body byte to the answer.
+    pub deadline: Duration,
+    /// Challenges worked on at once.
+    pub concurrency: usize,
+    /// Challenges that may wait for a turn.
+    pub queue: usize,
+    /// What a `video_url` challenge asks for.
+    pub mode: Wanted,
+    /// What answers.
+    pub predictor: PredictorChoice,
+    /// The ffmpeg program.
+    pub ffmpeg: PathBuf,
+}
+
+/// Which backend answers, with what it takes to start it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PredictorChoice {
+    /// `pass` at every 25th frame.
+    Baseline,
+    /// A Python file with `predict_actions`.
+    Python {
+        /// The interpreter.
+        python: PathBuf,
+        /// The file.
+        file: PathBuf,
+        /// Warm processes.
+        workers: usize,
+        /// Further variables that they may see.
+        environment: Vec<String>,
+    },
+    /// A program that speaks the worker protocol.
+    Command {
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// Warm processes.
+        workers: usize,
+        /// Further variables that they may see.
+        environment: Vec<String>,
+    },
+}
+
+/// Why the miner cannot start. [`ConfigError::hint`] says what to type.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A variable's value.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// `ADIT_HOTKEY` is no address.
+    #[error("`ADIT_HOTKEY={text}` is {source}")]
+    Address {
+        /// What it was set to.
+        text: String,
+        /// Which fault.
+        source: AddressError,
+    },
+    /// Signatures are to be checked but our own hotkey is unknown.
+    #[error("VERIFY_ENABLED is on, but the miner's own hotkey is unknown: {0}")]
+    NoHotkey(#[source] HotkeyFileError),
+    /// The stake gate is on but there is nothing to judge by.
+    #[error("BLACKLIST_ENABLED is on, but there is no stake table")]
+    NoStakeTable,
+    /// The stake table cannot be read.
+    #[error("BLACKLIST_ENABLED is on, but {0}")]
+    StakeTable(#[from] StakeFileError),
+    /// `ADIT_ALLOWED_HOSTS`.
+    #[error("`ADIT_ALLOWED_HOSTS`: {0}")]
+    AllowList(#[from] AllowListError),
+    /// The predictor's file is not there.
+    #[error("no predictor file: {what}")]
+    NoPredictorFile {
+        /// Where it was looked for.
+        what: String,
+    },
+}
+
+impl ConfigError {
+    /// What to do about it, where there is more to say than the error does.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoHotkey(_) => Some(
+                "set ADIT_HOTKEY to the hotkey's ss58 address (no wallet file is needed), or name the wallet with \
+                 BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and BITTENSOR_WALLET_PATH (in a container: mount it), or \
+                 set VERIFY_ENABLED=false for local testing",
+            ),
+            Self::NoStakeTable | Self::StakeTable(_) => Some(
+                "set STAKE_TABLE_FILE to a JSON file {\"<ss58 hotkey>\": stake} or fiber's nodes.json, or set \
+                 BLACKLIST_ENABLED=false for local testing",
+            ),
+            Self::NoPredictorFile { .. } => Some(
+                "create scorevision/miner/private_track/predictor.py, name another file with ADIT_PREDICTOR_FILE, or set \
+                 ADIT_PREDICTOR=baseline",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl Config {
+    /// Resolves and checks everything.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn from_settings(env: &Environment) -> Result<Self, ConfigError> {
+        let verify = env.toggle(&var::VERIFY_ENABLED)?;
+        let stake_gate = env.toggle(&var::BLACKLIST_ENABLED)?;
+        // The older spot check sets only the two switches, the newer one SPOTCHECK_MODE as well.
+        let spot_check = env.toggle(&var::SPOTCHECK_MODE)? || !(verify || stake_gate);
+        let guard =
+            AddressGuard::public_only().allowing(env.text(&var::ALLOWED_HOSTS)?.unwrap_or_default())?;
+        let guard = if spot_check { guard.allowing(VIDEO_PROXY)? } else { guard };
+        let default_deadline = if spot_check { SPOT_CHECK_DEADLINE } else { LIVE_DEADLINE };
+
+        Ok(Self {
+            listen: SocketAddr::new(
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                env.parsed(&var::MINER_PORT, "a port from 0 to 65535")?,
+            ),
+            head_timeout: HEAD_TIMEOUT,
+            gate: GateConfig {
+                policy: Policy {
+                    verify,
+                    stake_gate,
+                    min_stake: non_negative(env, &var::MIN_STAKE_THRESHOLD)?,
+                    own_hotkey: own_hotkey(env, verify)?,
+                    dialects: dialects(env)?,
+                },
+                nonce_capacity: count(env, &var::NONCE_CAPACITY)?,
+                max_body: count(env, &var::MAX_BODY_BYTES)?,
+                body_timeout: BODY_TIMEOUT,
+            },
+            stake_file: if stake_gate { Some(stake_table_file(env)?) } else { None },
+            stake_max_age: Duration::from_secs_f64(non_negative(env, &var::STAKE_TABLE_MAX_AGE)?),
+            guard,
+            max_clip_bytes: count(env, &var::MAX_CLIP_BYTES)? as u64,
+            deadline: match env.text(&var::DEADLINE_SECONDS)? {
+                None => default_deadline,
+                Some(_) => Duration::from_secs(count(env, &var::DEADLINE_SECONDS)? as u64),
+            },
+            concurrency: count(env, &var::CONCURRENCY)?,
+            queue: env.parsed(&var::QUEUE, "a whole number of at least 0")?,
+            mode: mode(env)?,
+            predictor: predictor(env)?,
+            ffmpeg: PathBuf::from(env.required(&var::FFMPEG)?),
+        })
+    }
+}
+
+/// A whole number of at least 1.
+fn count(env: &Environment, var: &'static Var) -> Result<usize, SettingError> {
+    let expected = "a whole number of at least 1";
+    let value = env.parsed(var, expected)?;
+    if value == 0 { Err(env.invalid(var, expected)) } else { Ok(value) }
+}
+
+fn non_negative(env: &Environment, var: &'static Var) -> Result<f64, SettingError> {
+    let expected = "a number of at least 0";
+    let value: f64 = env.parsed(var, expected)?;
+    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(env.invalid(var, expected)) }
+}
+
+fn dialects(env: &Environment) -> Result<Vec<Dialect>, SettingError> {
+    let names = env.required(&var::DIALECTS)?.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let dialects: Result<Vec<Dialect>, _> = names.map(str::parse).collect();
+    match dialects {
+        Ok(dialects) if !dialects.is_empty() => Ok(dialects),
+        _ => Err(env.invalid(&var::DIALECTS, "a list of fiber and score")),
+    }
+}
+
+fn mode(env: &Environment) -> Result<Wanted, SettingError> {
+    match env.required(&var::MINER_MODE)? {
+        "soccer_action" => Ok(Wanted::SoccerActions),
+        "cricket_delivery" => Ok(Wanted::CricketDelivery),
+        _ => Err(env.invalid(&var::MINER_MODE, "soccer_action or cricket_delivery")),
+    }
+}
+
+/// Our own address: as given, else from the wallet's public half, else from the hotkey file.
+/// Needed only where signatures are checked.
+fn own_hotkey(env: &Environment, verify: bool) -> Result<Option<Hotkey>, ConfigError> {
+    if let Some(text) = env.text(&var::HOTKEY_ADDRESS)? {
+        let parsed = text.parse();
+        return parsed.map(Some).map_err(|source| ConfigError::Address { text: text.to_owned(), source });
+    }
+    if !verify {
+        return Ok(None);
+    }
+    let wallets = env.path(&var::WALLET_PATH)?.unwrap_or_default();
+    let name = env.required(&var::HOTKEY_NAME)?;
+    let file = hotkey_file::path(&wallets, env.required(&var::WALLET_NAME)?, name);
+    let public = file.with_file_name(format!("{name}pub.txt"));
+    let from = if public.is_file() { &public } else { &file };
+    hotkey_file::read_address(from).map(Some).map_err(ConfigError::NoHotkey)
+}
+
+fn stake_table_file(env: &Environment) -> Result<PathBuf, ConfigError> {
+    let file = match env.path(&var::STAKE_TABLE_FILE)? {
+        Some(file) => file,
+        None if Path::new("nodes.json").is_file() => PathBuf::from("nodes.json"),
+        None => return Err(ConfigError::NoStakeTable),
+    };
+    stake_file::read(&file)?;
+    Ok(file)
+}
+
+fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {
+    let workers = count(env, &var::WORKERS)?;
+    let extra = env.text(&var::WORKER_ENV)?.unwrap_or_default();
+    let environment: Vec<String> =
+        extra.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let choice = env.required(&var::PREDICTOR)?;
+    if !matches!(choice, "auto" | "worker" | "baseline") {
+        return Err(env.invalid(&var::PREDICTOR, "auto, worker or baseline").into());
+    }
+    if choice == "baseline" {
+        return Ok(PredictorChoice::Baseline);
+    }
+    if let Some(command) = env.text(&var::WORKER_COMMAND)? {
+        let command = command.split_whitespace().map(str::to_owned).collect();
+        return Ok(PredictorChoice::Command { command, workers, environment });
+    }
+    let named = env.path(&var::PREDICTOR_FILE)?;
+    match find_predictor_file(named.as_deref()) {
+        Some(file) => {
+            let python = PathBuf::from(env.required(&var::PYTHON)?);
+            Ok(PredictorChoice::Python { python, file, workers, environment })
+        }
+        None if choice == "auto" && named.is_none() => Ok(PredictorChoice::Baseline),
+        None => Err(ConfigError::NoPredictorFile {
+            what: named.map_or_else(
+                || {
+                    "none at scorevision/miner/private_track/predictor.py here, above, or above the program"
+                        .into()
+                },
+                |named| format!("{} does not exist", named.display()),
+            ),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let process = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::from_settings(&Environment::layered(process, None).unwrap())
+    }
+
+    const OPEN: [(&str, &str); 3] =
+        [("VERIFY_ENABLED", "false"), ("BLACKLIST_ENABLED", "false"), ("ADIT_PREDICTOR", "baseline")];
+
+    fn open_with(name: &'static str, value: &'static str) -> Result<Config, ConfigError> {
+        let mut pairs = OPEN.to_vec();
+        pairs.push((name, value));
+        config(&pairs)
+    }
+
+    #[test]
+    fn with_both_switches_off_the_deadline_is_that_of_a_spot_check() {
+        assert_eq!(config(&OPEN).unwrap().deadline, SPOT_CHECK_DEADLINE);
+        let verified = config(&[
+            ("BLACKLIST_ENABLED", "no"),
+            ("ADIT_HOTKEY", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"),
+        ]);
+        assert_eq!(verified.unwrap().deadline, LIVE_DEADLINE);
+    }
+
+    #[test]
+    fn a_missing_wallet_stops_the_start_with_a_hint() {
+        let error =
+            config(&[("BLACKLIST_ENABLED", "false"), ("BITTENSOR_WALLET_PATH", "/nowhere")]).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/default/hotkeys/default"), "{error}");
+        assert!(error.hint().unwrap().contains("ADIT_HOTKEY"));
+    }
+
+    #[test]
+    fn a_missing_stake_table_stops_the_start_with_a_hint() {
+        let error =
+            config(&[("VERIFY_ENABLED", "false"), ("STAKE_TABLE_FILE", "/nowhere/s.json")]).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/s.json"), "{error}");
+        assert!(error.hint().unwrap().contains("STAKE_TABLE_FILE"));
+    }
+
+    #[test]
+    fn each_wrong_value_names_its_variable() {
+        for (name, value) in [
+            ("MINER_PORT", "70000"),
+            ("MIN_STAKE_THRESHOLD", "-1"),
+            ("MIN_STAKE_THRESHOLD", "NaN"),
+            ("ADIT_CONCURRENCY", "0"),
+            ("ADIT_DIALECTS", "fiber,epistula"),
+            ("ADIT_DIALECTS", ","),
+            ("ADIT_HOTKEY", "5Bad"),
+            ("ADIT_ALLOWED_HOSTS", "10.0.0.0/99"),
+            ("MINER_MODE", "tennis"),
+            ("ADIT_PREDICTOR", "guess"),
+            ("ADIT_DEADLINE_SECONDS", "soon"),
+        ] {
+            let error = open_with(name, value).unwrap_err().to_string();
+            assert!(error.contains(name), "{name}={value}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_named_predictor_file_that_is_not_there_is_no_reason_to_fall_back() {
+        let pairs = [OPEN[0], OPEN[1], ("ADIT_PREDICTOR_FILE", "/nowhere/predictor.py")];
+        assert!(matches!(config(&pairs), Err(ConfigError::NoPredictorFile { .. })));
+    }
+}

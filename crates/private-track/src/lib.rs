@@ -1,0 +1,21 @@
+//! Subnet 44's private track: the server that answers challenges, and its rehearsal.
+//!
+//! A request passes `auth`'s gate, is read by [`wire::request`], waits for its turn, and what the
+//! model needs of the clip is fetched by `media` while it arrives. The answer carries both forms that
+//! validators read ([`wire::response`]).
+//!
+//! Out of time is an error and never a part of an answer, so that what is answered live and what a
+//! spot check gets are the same predictions.
+
+mod admission;
+mod challenge;
+mod config;
+mod docs;
+mod metrics;
+pub mod rehearsal;
+mod server;
+mod stakes;
+pub mod wire;
+
+pub use config::{Config, ConfigError, PredictorChoice};
+pub use server::{Server, StartError};
