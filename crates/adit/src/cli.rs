@@ -1,0 +1,129 @@
+//! The arguments, apart from the commands that use them.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use adit_keys::Hotkey;
+use adit_private_track::rehearsal::Sender;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// `adit`: what the guides leave to others.
+#[derive(Debug, Parser)]
+#[command(name = "adit", version, about = "Mine Bittensor's video subnets")]
+pub(crate) struct Adit {
+    /// Say more: -v for what happens, -vv for details
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: AditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AditCommand {
+    /// Rehearse the miners on this machine against a drawn match, and show what scored what
+    Demo,
+}
+
+/// `sv` and `pv`: the miners of subnet 44.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sv",
+    version,
+    about = "Mine subnet 44 (Score): the private track",
+    after_help = "Settings come from the environment and the nearest .env; docs/environment.md lists them."
+)]
+pub(crate) struct Sv {
+    /// Say more: -v for what happens, -vv for details
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: SvCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SvCommand {
+    /// Run the private-track miner in the foreground
+    #[command(after_help = "Examples:\n  \
+        sv serve\n  \
+        BLACKLIST_ENABLED=false VERIFY_ENABLED=false sv serve   # local testing only")]
+    Serve,
+    /// Send a miner challenges as validators do, and score what it answers
+    #[command(after_help = "Examples:\n  \
+        sv rehearse clip.mp4 --truth clip.json\n  \
+        sv rehearse https://scoredata.me/chunks/x.mp4 --miner http://203.0.113.7:8000\n  \
+        sv rehearse clip.mp4 --repeat 5 --spot-check --json")]
+    Rehearse(Rehearse),
+    /// List the actions that validators score, with weights and tolerances
+    Actions(Actions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// A clip on disk, or its URL
+    pub(crate) clip: String,
+    /// What happens in the clip: JSON, [{"frame": 45, "action": "pass"}, …]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) truth: Option<PathBuf>,
+    /// The miner's base URL [default: this host's MINER_PORT]
+    #[arg(long, value_name = "URL")]
+    pub(crate) miner: Option<String>,
+    /// The hotkey that challenges are addressed to [default: this host's own]
+    #[arg(long, value_name = "SS58")]
+    pub(crate) miner_hotkey: Option<Hotkey>,
+    /// Hotkey file to sign with [default: a new key, which no stake table has]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signer: Option<PathBuf>,
+    /// Whose challenges to send
+    #[arg(long = "as", value_name = "SENDER", value_enum, default_value = "all")]
+    pub(crate) sender: SenderArg,
+    /// Rounds; every answer must hold the same predictions, byte for byte
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repeat: u32,
+    /// Run Score's spot check afterwards: 120 s, scores within 0.02. With a URL: of the miner there
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) spot_check: Option<String>,
+    /// This host's address at which the miner can fetch a clip on disk
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) serve_on: IpAddr,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SenderArg {
+    /// Fiber's client
+    Fiber,
+    /// Score's validator of the guide's time
+    DocumentEra,
+    /// Score's validator since
+    Head,
+    /// Each of them
+    All,
+}
+
+impl SenderArg {
+    pub(crate) fn senders(self) -> Vec<Sender> {
+        match self {
+            Self::Fiber => vec![Sender::Fiber],
+            Self::DocumentEra => vec![Sender::DocumentEra],
+            Self::Head => vec![Sender::Head],
+            Self::All => Sender::ALL.to_vec(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Actions {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `gascli`: the generative miner of subnet 34.
+#[derive(Debug, Parser)]
+#[command(name = "gascli", version, about = "Mine subnet 34 (BitMind): not part of this version yet")]
+pub(crate) struct Gascli {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _rest: Vec<String>,
+}

@@ -1,0 +1,17 @@
+//! One file a command.
+
+pub(crate) mod actions;
+pub(crate) mod demo;
+pub(crate) mod rehearse;
+pub(crate) mod serve;
+mod table;
+
+use std::future::Future;
+
+use crate::failure::Failure;
+
+/// Runs a command that needs the async runtime.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
+    runtime.block_on(work)
+}

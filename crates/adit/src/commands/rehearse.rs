@@ -1,0 +1,269 @@
+//! `sv rehearse`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use adit_keys::{Hotkey, Keypair, hotkey_file};
+use adit_outbound::{AddressGuard, Client};
+use adit_private_track::rehearsal::{
+    Attempt, ClipHost, Outcome, Plan, Report, SPOT_CHECK_BUDGET, SpotCheck, rehearse,
+};
+use adit_scoring::soccer::{Event, Prediction, Truth, Verdict};
+use adit_settings::{Environment, var};
+use serde_json::{Value, json};
+
+use super::block_on;
+use super::table::table;
+use crate::cli::Rehearse;
+use crate::failure::Failure;
+
+pub(crate) fn run(env: &Environment, args: Rehearse) -> Result<ExitCode, Failure> {
+    let truth = args.truth.as_deref().map(read_truth).transpose()?;
+    let miner = match &args.miner {
+        Some(url) => url.clone(),
+        None => format!("http://127.0.0.1:{}", env.required(&var::MINER_PORT)?),
+    };
+    let signer = match &args.signer {
+        Some(file) => hotkey_file::read_keypair(file)?,
+        None => Keypair::generate(),
+    };
+    let plan = Plan {
+        miner_hotkey: miner_hotkey(env, &args)?,
+        signer,
+        senders: args.sender.senders(),
+        repeat: args.repeat,
+        video_url: String::new(),
+        spot_check: args.spot_check.map(|url| if url.is_empty() { miner.clone() } else { url }),
+        truth,
+        miner,
+    };
+    let truth = plan.truth.clone();
+    let report = block_on(async {
+        // What the operator typed may be anywhere, so the guard is off here.
+        let client = Client::new(AddressGuard::unrestricted())?;
+        if args.clip.contains("://") {
+            return Ok(rehearse(&client, &Plan { video_url: args.clip, ..plan }).await);
+        }
+        let host = ClipHost::start(Path::new(&args.clip), args.serve_on).await?;
+        Ok(rehearse(&client, &Plan { video_url: host.url(), ..plan }).await)
+    })?;
+    if args.json {
+        println!("{:#}", as_json(&report));
+    } else {
+        print(&report, truth.as_deref());
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As told, else this host's own from the settings; where there is none the miner either does not
+/// check it or says so.
+fn miner_hotkey(env: &Environment, args: &Rehearse) -> Result<Hotkey, Failure> {
+    if let Some(hotkey) = args.miner_hotkey {
+        return Ok(hotkey);
+    }
+    if let Some(text) = env.text(&var::HOTKEY_ADDRESS)? {
+        return text.parse().map_err(|error| Failure::new(format!("`ADIT_HOTKEY={text}` is {error}")));
+    }
+    let wallets = env.path(&var::WALLET_PATH)?.unwrap_or_default();
+    let file =
+        hotkey_file::path(&wallets, env.required(&var::WALLET_NAME)?, env.required(&var::HOTKEY_NAME)?);
+    if file.is_file() { Ok(hotkey_file::read_address(&file)?) } else { Ok(Keypair::generate().hotkey()) }
+}
+
+fn read_truth(file: &Path) -> Result<Vec<Event>, Failure> {
+    let shown = file.display();
+    let text = std::fs::read(file)
+        .map_err(|error| Failure::new(format!("cannot read the truth {shown}: {error}")))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Failure::new(format!("{shown} is no list of actions: {error}"))
+            .hint(r#"expected JSON such as [{"frame": 45, "action": "pass"}]"#)
+    })
+}
+
+pub(super) fn print(report: &Report, truth: Option<&[Event]>) {
+    let mut rows = table(&["SENDER", "OUTCOME", ">PREDICTIONS", ">LATENCY", ">BUDGET", ">SCORE"]);
+    for attempt in &report.attempts {
+        rows.add_row(attempt_row(attempt));
+    }
+    println!("{}", rows.trim_fmt());
+
+    // Every answer is the same or the rehearsal has failed, so one is shown action by action.
+    if let (Some((predictions, verdict)), Some(truth)) = (report.attempts.iter().find_map(scored), truth) {
+        println!("\n{}", action_lines(predictions, truth, verdict));
+    }
+    println!();
+    match report.identical {
+        Some(true) => println!("✓ all answers hold the same predictions, byte for byte"),
+        Some(false) => println!("✗ the answers differ: a spot check may fail"),
+        None => {}
+    }
+    if let Some(check) = &report.spot_check {
+        println!("{}", spot_check_line(check));
+    }
+    for hint in hints(report) {
+        println!("hint: {hint}");
+    }
+}
+
+fn attempt_row(attempt: &Attempt) -> [String; 6] {
+    let (outcome, count) = match &attempt.outcome {
+        Outcome::Answered { kind, predictions, .. } => ((*kind).to_owned(), predictions.len().to_string()),
+        Outcome::Status { status, detail } => (format!("{status} {detail}"), String::new()),
+        Outcome::Rejected(why) => (format!("refused by the validator: {why}"), String::new()),
+        Outcome::TimedOut => ("timed out".to_owned(), String::new()),
+        Outcome::Unreachable(why) => (why.clone(), String::new()),
+    };
+    [
+        attempt.sender.name().to_owned(),
+        outcome,
+        count,
+        format!("{:.3} s", attempt.latency.as_secs_f64()),
+        format!("{} s", attempt.budget.as_secs()),
+        attempt.outcome.score().map_or("no truth".to_owned(), |score| format!("{score:.4}")),
+    ]
+}
+
+fn scored(attempt: &Attempt) -> Option<(&[Event], &Verdict)> {
+    match &attempt.outcome {
+        Outcome::Answered { predictions, verdict: Some(verdict), .. } => Some((predictions, verdict)),
+        _ => None,
+    }
+}
+
+/// A line for each prediction and each missed action, in order of the frames.
+fn action_lines(predictions: &[Event], truth: &[Event], verdict: &Verdict) -> String {
+    let mut lines: Vec<(u128, [String; 4])> = Vec::new();
+    for (event, outcome) in predictions.iter().zip(&verdict.predictions) {
+        let (points, what) = match outcome {
+            Prediction::Matched { truth: row, distance_s, points } => {
+                (format!("{points:+.2}"), format!("hit: frame {}, {distance_s:.2} s off", truth[*row].frame))
+            }
+            Prediction::Penalised(weight) => (format!("{:+.2}", -weight), "matches nothing".to_owned()),
+            Prediction::Ignored => ("0".to_owned(), "unknown action, ignored".to_owned()),
+        };
+        lines.push((event.frame, [event.frame.to_string(), event.action.clone(), points, what]));
+    }
+    for (event, outcome) in truth.iter().zip(&verdict.truth) {
+        if matches!(outcome, Truth::Missed) {
+            let line = [event.frame.to_string(), event.action.clone(), "0".to_owned(), "missed".to_owned()];
+            lines.push((event.frame, line));
+        }
+    }
+    lines.sort_by_key(|(frame, _)| *frame);
+    let mut rows = table(&[">FRAME", "ACTION", ">POINTS", ""]);
+    for (_, line) in lines {
+        rows.add_row(line);
+    }
+    format!(
+        "{}\n\nscore {:.4} = ({:.2} matched - {:.2} penalty) / {:.2} total weight",
+        rows.trim_fmt(),
+        verdict.score,
+        verdict.matched,
+        verdict.penalty,
+        verdict.total_weight
+    )
+}
+
+fn spot_check_line(check: &SpotCheck) -> String {
+    let mark = if check.passed { "✓ PASS" } else { "✗ FAIL" };
+    let scores = match check.scores {
+        Some((live, again)) => {
+            format!(", scores {live:.4} and {again:.4} ({:.4} apart, 0.02 allowed)", (live - again).abs())
+        }
+        None => ", no truth: judged by the bytes".to_owned(),
+    };
+    let took = check.latency.map_or(String::new(), |took| {
+        format!(", {:.3} s of {} s", took.as_secs_f64(), SPOT_CHECK_BUDGET.as_secs())
+    });
+    format!("{mark} spot check: {}{scores}{took}", check.reason)
+}
+
+fn hints(report: &Report) -> Vec<&'static str> {
+    let said = |words: &str| {
+        report.attempts.iter().any(
+            |attempt| matches!(&attempt.outcome, Outcome::Status { detail, .. } if detail.contains(words)),
+        )
+    };
+    let mut hints = Vec::new();
+    if said("Hotkey not found in metagraph") {
+        hints.push(
+            "the miner's stake table lacks the signing hotkey: sign with --signer, add it to STAKE_TABLE_FILE, or run \
+             the miner with BLACKLIST_ENABLED=false",
+        );
+    }
+    if said("Invalid miner hotkey") {
+        hints.push("name the miner's own hotkey with --miner-hotkey");
+    }
+    if said("allow-list") {
+        hints.push("the miner may not fetch from this address: start it with ADIT_ALLOWED_HOSTS=127.0.0.1");
+    }
+    if report.attempts.iter().any(|attempt| matches!(attempt.outcome, Outcome::Unreachable(_))) {
+        hints.push("is the miner running? `sv serve` starts it; --miner names another address");
+    }
+    hints
+}
+
+fn as_json(report: &Report) -> Value {
+    let attempts: Vec<Value> = report.attempts.iter().map(attempt_json).collect();
+    let spot_check = report.spot_check.as_ref().map(|check| {
+        json!({
+            "status": if check.passed { "PASS" } else { "FAIL" },
+            "reason": check.reason,
+            "original_score": check.scores.map(|scores| scores.0),
+            "spotcheck_score": check.scores.map(|scores| scores.1),
+            "identical": check.identical,
+            "elapsed_s": check.latency.map(|took| took.as_secs_f64()),
+        })
+    });
+    json!({
+        "passed": report.passed(),
+        "identical": report.identical,
+        "attempts": attempts,
+        "spot_check": spot_check,
+    })
+}
+
+fn attempt_json(attempt: &Attempt) -> Value {
+    let outcome = match &attempt.outcome {
+        Outcome::Answered { kind, predictions, verdict, .. } => json!({
+            "status": "answered", "kind": kind, "predictions": predictions.len(),
+            "verdict": verdict.as_ref().map(|verdict| verdict_json(predictions, verdict)),
+        }),
+        Outcome::Status { status, detail } => {
+            json!({"status": "http_error", "code": status, "detail": detail})
+        }
+        Outcome::Rejected(why) => json!({"status": "rejected", "detail": why}),
+        Outcome::TimedOut => json!({"status": "timed_out"}),
+        Outcome::Unreachable(why) => json!({"status": "unreachable", "detail": why}),
+    };
+    json!({
+        "sender": attempt.sender.name(),
+        "latency_s": attempt.latency.as_secs_f64(),
+        "budget_s": attempt.budget.as_secs(),
+        "score": attempt.outcome.score(),
+        "outcome": outcome,
+    })
+}
+
+fn verdict_json(predictions: &[Event], verdict: &Verdict) -> Value {
+    let actions: Vec<Value> = predictions
+        .iter()
+        .zip(&verdict.predictions)
+        .map(|(event, outcome)| {
+            let (result, points, distance) = match outcome {
+                Prediction::Matched { distance_s, points, .. } => ("matched", *points, Some(*distance_s)),
+                Prediction::Penalised(weight) => ("penalised", -weight, None),
+                Prediction::Ignored => ("ignored", 0.0, None),
+            };
+            json!({
+                "frame": u64::try_from(event.frame).ok(), "action": event.action, "result": result, "points": points,
+                "distance_s": distance,
+            })
+        })
+        .collect();
+    json!({
+        "matched": verdict.matched, "penalty": verdict.penalty, "total_weight": verdict.total_weight,
+        "actions": actions,
+        "missed": verdict.truth.iter().filter(|outcome| matches!(outcome, Truth::Missed)).count(),
+    })
+}

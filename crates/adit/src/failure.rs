@@ -1,0 +1,65 @@
+//! What goes wrong, as the operator reads it: what, why, and what to type next.
+
+use std::fmt;
+
+use adit_private_track::rehearsal::ClipHostError;
+use adit_private_track::{ConfigError, StartError};
+
+/// An error for the terminal. Ends the program with exit code 1.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    what: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(what: impl fmt::Display) -> Self {
+        Self { what: what.to_string(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+    }
+}
+
+/// Errors whose text already says what to do.
+macro_rules! plain {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::new(error)
+            }
+        }
+    )*};
+}
+
+plain!(
+    adit_settings::SettingError,
+    adit_keys::hotkey_file::HotkeyFileError,
+    adit_media::MediaError,
+    adit_outbound::FetchError,
+    ClipHostError,
+);

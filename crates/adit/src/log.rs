@@ -1,0 +1,65 @@
+//! The log on stderr: one event a line, `<time> INFO: text key=value`, with the level's name as the
+//! guide's users know it (`WARNING`).
+
+use std::fmt;
+use std::io;
+
+use adit_settings::{Environment, var};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, layer};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::failure::Failure;
+
+/// Starts it. `-v` asks for `info`, `-vv` for `debug`; a server logs at `ADIT_LOG` at least.
+pub(crate) fn start(env: &Environment, verbose: u8, server: bool) -> Result<(), Failure> {
+    let wanted: LevelFilter = env.parsed(&var::LOG, "error, warn, info, debug or trace")?;
+    let asked = match verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    // The libraries below us log only what we say is worth a line.
+    let ours = if server { wanted.max(asked) } else { asked };
+    let filter = tracing_subscriber::filter::Targets::new()
+        .with_default(LevelFilter::WARN.min(ours))
+        .with_target("adit", ours)
+        .with_target("worker", ours);
+    tracing_subscriber::registry()
+        .with(layer().event_format(Line).with_writer(io::stderr))
+        .with(filter)
+        .try_init()
+        .map_err(Failure::new)
+}
+
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        SystemTime.format_time(&mut writer)?;
+        let level = match *event.metadata().level() {
+            Level::WARN => "WARNING",
+            Level::INFO => "INFO",
+            Level::ERROR => "ERROR",
+            Level::DEBUG => "DEBUG",
+            Level::TRACE => "TRACE",
+        };
+        write!(writer, " {level}: ")?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}

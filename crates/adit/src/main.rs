@@ -1,0 +1,73 @@
+//! The programs `adit`, `sv`, `pv` and `gascli`: arguments, printing and exit codes. Everything else
+//! is in the libraries, which never print.
+//!
+//! One binary with several names: it is what it is called as.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what the programs are for")]
+
+mod cli;
+mod commands;
+mod failure;
+mod log;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use adit_settings::Environment;
+use clap::Parser as _;
+
+use crate::cli::{Adit, AditCommand, Gascli, Sv, SvCommand};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let name = arguments.first().and_then(|first| Path::new(first).file_name()?.to_str().map(str::to_owned));
+    match run(name.as_deref().unwrap_or("adit"), arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    match name {
+        "sv" | "pv" => {
+            let sv = Sv::parse_from(arguments);
+            let env = environment(sv.verbose, matches!(sv.command, SvCommand::Serve))?;
+            match sv.command {
+                SvCommand::Serve => commands::serve::run(&env),
+                SvCommand::Rehearse(args) => commands::rehearse::run(&env, args),
+                SvCommand::Actions(args) => commands::actions::run(&args),
+            }
+        }
+        "gascli" => {
+            Gascli::parse_from(arguments);
+            Err(Failure::new("the generative miner is not part of this version").hint(
+                "`sv` runs the private-track miner of subnet 44; CHANGELOG.md says what each version has",
+            ))
+        }
+        _ => {
+            let adit = Adit::parse_from(arguments);
+            let env = environment(adit.verbose, false)?;
+            match adit.command {
+                AditCommand::Demo => commands::demo::run(&env),
+            }
+        }
+    }
+}
+
+/// Reads the settings and starts the log: at `info` for a server and with `-v`, else only warnings.
+fn environment(verbose: u8, server: bool) -> Result<Environment, Failure> {
+    let env = Environment::from_process()?;
+    log::start(&env, verbose, server)?;
+    if let Some((file, bad_lines)) = env.file()
+        && !bad_lines.is_empty()
+    {
+        let lines: Vec<_> = bad_lines.iter().map(ToString::to_string).collect();
+        tracing::warn!("{}: line {} is not NAME=value and is ignored", file.display(), lines.join(", "));
+    }
+    Ok(env)
+}

@@ -1,0 +1,12 @@
+//! The programs as an operator runs them: real processes, real exit codes, what they print.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a failed unwrap fails the test, a skip says why"
+)]
+
+mod foreign_clips;
+mod printed;
+mod process;
+mod serve;

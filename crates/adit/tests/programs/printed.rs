@@ -1,0 +1,83 @@
+//! What is printed, whole: a change here is a change that operators see.
+
+use crate::process::{program, run, shown};
+
+#[test]
+fn help_of_sv() {
+    insta::assert_snapshot!(shown(&run("sv", &["--help"])));
+}
+
+#[test]
+fn help_of_rehearse() {
+    insta::assert_snapshot!(shown(&run("sv", &["rehearse", "--help"])));
+}
+
+#[test]
+fn pv_has_the_commands_of_sv() {
+    let commands = |name| {
+        let text = String::from_utf8(run(name, &["--help"]).stdout).unwrap();
+        text.split_once("Commands:").unwrap().1.to_owned()
+    };
+    assert_eq!(commands("pv"), commands("sv"));
+}
+
+#[test]
+fn the_actions() {
+    insta::assert_snapshot!(shown(&run("sv", &["actions"])));
+}
+
+#[test]
+fn the_actions_as_json() {
+    let output = run("sv", &["actions", "--json"]);
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 19);
+    assert_eq!(rows[0]["action"], "pass");
+    assert_eq!(rows[14]["tolerance_frames"], 75.0);
+}
+
+#[test]
+fn gascli_says_that_it_is_to_come() {
+    insta::assert_snapshot!(shown(&run("gascli", &["generator", "start"])));
+}
+
+#[test]
+fn a_missing_wallet_stops_the_start() {
+    let output = program("sv").arg("serve").env("BITTENSOR_WALLET_PATH", "/nowhere").output().unwrap();
+    insta::assert_snapshot!(shown(&output));
+}
+
+#[test]
+fn a_missing_stake_table_stops_the_start() {
+    let address = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+    let output = program("sv").arg("serve").env("ADIT_HOTKEY", address).output().unwrap();
+    insta::assert_snapshot!(shown(&output));
+}
+
+#[test]
+fn a_rehearsal_without_a_miner_says_what_to_start() {
+    let output = program("sv")
+        .args([
+            "rehearse",
+            "http://127.0.0.1:9/clip.mp4",
+            "--miner",
+            "http://127.0.0.1:9",
+            "--as",
+            "head",
+            "--json",
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["attempts"][0]["outcome"]["status"], "unreachable");
+}
+
+#[test]
+fn a_truth_file_of_another_shape_is_said_with_an_example() {
+    let truth = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("truth.json");
+    std::fs::write(&truth, r#"{"pass": 45}"#).unwrap();
+    let output = program("sv").args(["rehearse", "x.mp4", "--truth"]).arg(&truth).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("no list of actions") && stderr.contains("hint: expected JSON"), "{stderr}");
+}

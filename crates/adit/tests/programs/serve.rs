@@ -1,0 +1,89 @@
+//! `sv serve` as a process of its own.
+
+use std::process::Command;
+
+use crate::process::{Miner, program};
+
+fn open(command: &mut Command) {
+    command
+        .env("BLACKLIST_ENABLED", "false")
+        .env("VERIFY_ENABLED", "false")
+        .env("ADIT_PREDICTOR", "baseline");
+}
+
+#[test]
+fn it_starts_with_the_guides_lines_and_stops_on_sigterm() {
+    let mut miner = Miner::start(open);
+    for line in [
+        "INFO: Blacklist: DISABLED",
+        "INFO: Verify: DISABLED",
+        "WARNING: All security DISABLED - local testing only",
+    ] {
+        assert!(miner.started_with.iter().any(|logged| logged.ends_with(line)), "{:#?}", miner.started_with);
+    }
+    miner.wait_ready();
+    let (code, log) = miner.terminate();
+    assert_eq!(code, Some(0), "{log:#?}");
+}
+
+#[test]
+fn a_taken_port_ends_it_with_a_hint() {
+    let first = Miner::start(open);
+    let mut second = program("sv");
+    second.arg("serve");
+    open(&mut second);
+    let output = second.env("MINER_PORT", first.address.port().to_string()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("error: cannot listen on 0.0.0.0:"), "{stderr}");
+    assert!(stderr.contains("hint: another program has this port"), "{stderr}");
+}
+
+#[test]
+fn settings_come_from_the_nearest_env_file_with_its_comments() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("a/b");
+    std::fs::create_dir_all(&inner).unwrap();
+    let text = "BLACKLIST_ENABLED=false  # local\nVERIFY_ENABLED=no\nADIT_PREDICTOR=baseline\nnonsense\n";
+    std::fs::write(folder.path().join(".env"), text).unwrap();
+    let miner = Miner::start(|command| {
+        command.current_dir(&inner);
+    });
+    let warned = |line: &String| line.contains("WARNING:") && line.contains(".env: line 4 is not NAME=value");
+    assert!(miner.started_with.iter().any(warned), "{:#?}", miner.started_with);
+}
+
+/// Thousands of requests that strangers can send leave the miner up and no larger than before.
+#[test]
+fn a_flood_of_bad_requests_leaves_it_up_and_small() {
+    const ROUNDS: usize = 200;
+    /// What an allocator may keep after the flood, in KiB. The flood itself sends over 100 MB.
+    const SLACK: u64 = 24 * 1024;
+    let miner = Miner::start(|command| {
+        let stakes = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-stakes.json");
+        std::fs::write(&stakes, "{}").unwrap();
+        let address = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+        command.env("ADIT_PREDICTOR", "baseline").env("ADIT_HOTKEY", address).env("STAKE_TABLE_FILE", stakes);
+    });
+    miner.wait_ready();
+    let headers: String = (0..500).map(|n| format!("X-{n}: {}\r\n", "a".repeat(1000))).collect();
+    let junk = vec![0xff; 100_000];
+    let signed = "validator-hotkey: 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY\r\nminer-hotkey: 5\r\n\
+                  nonce: 1\r\nsignature: 0x00\r\n";
+    let requests: [Vec<u8>; 5] = [
+        format!("POST /challenge HTTP/1.1\r\nHost: m\r\n{headers}\r\n").into_bytes(),
+        junk,
+        b"POST /challenge HTTP/1.1\r\nHost: m\r\nContent-Length: 1073741824\r\nConnection: close\r\n\r\n".to_vec(),
+        format!("POST /challenge HTTP/1.1\r\nHost: m\r\nConnection: close\r\nContent-Length: 2\r\n{signed}\r\n{{}}")
+            .into_bytes(),
+        b"GET /nothing HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n".to_vec(),
+    ];
+    let round = || requests.iter().for_each(|request| drop(miner.exchange(request)));
+    // The first rounds fill pools and caches once.
+    (0..20).for_each(|_| round());
+    let before = miner.resident_kib();
+    (0..ROUNDS).for_each(|_| round());
+    let after = miner.resident_kib();
+    assert!(after < before + SLACK, "{before} KiB before, {after} KiB after");
+    assert!(miner.get("/docs").starts_with("HTTP/1.1 200"));
+}
