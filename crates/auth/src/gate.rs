@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::{Layer, Service};
 
@@ -20,8 +20,9 @@ use crate::{NonceStore, Policy, Refusal, StakeTable, Verified, unix_nanos};
 
 /// Bodies that may be in memory at once, as a multiple of the largest one allowed.
 const BODIES_AT_ONCE: usize = 4;
-/// Unit of the memory budget. A small body costs one unit.
-const UNIT: usize = 4096;
+/// What each body may have outside the shared budget, so that nobody who merely announces large
+/// bodies can keep a challenge out: those have 200 bytes.
+const FREE: usize = 64 * 1024;
 
 /// Limits of a [`Gate`].
 #[derive(Debug, Clone)]
@@ -49,11 +50,11 @@ impl Gate {
     /// A gate without a stake table yet.
     #[must_use]
     pub fn new(config: GateConfig) -> Self {
-        let units = BODIES_AT_ONCE * config.max_body.div_ceil(UNIT).max(1);
+        let budget = BODIES_AT_ONCE * config.max_body;
         Self {
             nonces: NonceStore::new(config.nonce_capacity),
             stakes: ArcSwapOption::empty(),
-            memory: Semaphore::new(units.min(Semaphore::MAX_PERMITS)),
+            memory: Semaphore::new(budget.min(Semaphore::MAX_PERMITS)),
             config,
         }
     }
@@ -81,7 +82,7 @@ impl Gate {
         &self.config.policy
     }
 
-    async fn admit(&self, request: Request<Body>) -> Result<(Request<Body>, SemaphorePermit<'_>), Refusal> {
+    async fn admit(&self, request: Request<Body>) -> Result<Request<Body>, Refusal> {
         let (mut parts, body) = request.into_parts();
         let stakes = self.stakes.load();
         let claim = self.config.policy.check_headers(
@@ -89,37 +90,52 @@ impl Gate {
             stakes.as_deref(),
             unix_nanos(SystemTime::now()),
         )?;
-        let (body, permit) = self.receive(&parts.headers, body).await?;
-        let verified = claim.check_body(&body)?;
+        let body = self.receive(&parts.headers, body).await?;
+        // The body may have taken its time, and an entry of the replay memory may have expired by now.
+        let now = unix_nanos(SystemTime::now());
+        let verified = claim.check_body(&body, now)?;
         if let Verified { validator: Some(validator), signature: Some((nonce, _)) } = &verified {
-            // Read the clock again: a slow body must not shorten how long its nonce is kept.
-            self.nonces.remember(validator, nonce, unix_nanos(SystemTime::now()))?;
+            self.nonces.remember(validator, nonce, now)?;
         }
         parts.extensions.insert(verified);
-        Ok((Request::from_parts(parts, Body::from(body)), permit))
+        Ok(Request::from_parts(parts, Body::from(body)))
     }
 
-    async fn receive(
-        &self,
-        headers: &http::HeaderMap,
-        body: Body,
-    ) -> Result<(Bytes, SemaphorePermit<'_>), Refusal> {
+    async fn receive(&self, headers: &http::HeaderMap, body: Body) -> Result<Bytes, Refusal> {
         let limit = self.config.max_body;
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let most = announced.unwrap_or(limit);
-        if most > limit {
+        if announced.is_some_and(|length: usize| length > limit) {
             return Err(Refusal::BodyTooLarge { limit });
         }
-        let units = u32::try_from(most.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
-        let permit = self.memory.try_acquire_many(units).map_err(|_| Refusal::Busy)?;
-        let collected = tokio::time::timeout(self.config.body_timeout, Limited::new(body, limit).collect());
-        match collected.await {
-            Ok(Ok(body)) => Ok((body.to_bytes(), permit)),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { limit }),
-            Ok(Err(_)) => Err(Refusal::BodyIncomplete("the connection broke off")),
-            Err(_) => Err(Refusal::BodyIncomplete("it was too slow")),
+        let collecting = tokio::time::timeout(self.config.body_timeout, self.collect(body));
+        collecting.await.unwrap_or(Err(Refusal::BodyIncomplete("it was too slow")))
+    }
+
+    /// Takes memory from the shared budget as bytes really arrive.
+    async fn collect(&self, mut body: Body) -> Result<Bytes, Refusal> {
+        let limit = self.config.max_body;
+        let mut whole = BytesMut::new();
+        let mut held: Option<SemaphorePermit<'_>> = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Refusal::BodyIncomplete("the connection broke off"))?;
+            let Ok(piece) = frame.into_data() else { continue };
+            let length = whole.len() + piece.len();
+            if length > limit {
+                return Err(Refusal::BodyTooLarge { limit });
+            }
+            let beyond = length.saturating_sub(FREE.max(whole.len()));
+            if beyond > 0 {
+                let more = u32::try_from(beyond).unwrap_or(u32::MAX);
+                let permit = self.memory.try_acquire_many(more).map_err(|_| Refusal::Busy)?;
+                match &mut held {
+                    Some(held) => held.merge(permit),
+                    None => held = Some(permit),
+                }
+            }
+            whole.extend_from_slice(&piece);
         }
+        Ok(whole.freeze())
     }
 }
 
@@ -163,8 +179,7 @@ where
         Box::pin(async move {
             let caller = request.headers().clone();
             match gate.admit(request).await {
-                // The permit is held until the answer is made, as the body lives that long.
-                Ok((request, _permit)) => inner.call(request).await,
+                Ok(request) => inner.call(request).await,
                 Err(refusal) => Ok(refuse(refusal, &caller)),
             }
         })

@@ -1,6 +1,6 @@
 //! The rules of the private-track reference, section 3.6, as pure functions.
 
-use adit_keys::{AddressError, Hotkey, Keypair, Signature};
+use adit_keys::{Hotkey, Keypair, Signature, SignatureFormatError};
 use http::{HeaderMap, HeaderValue};
 
 use crate::{Dialect, Nonce, Refusal, StakeTable, UnixNanos};
@@ -31,7 +31,8 @@ pub struct Policy {
 #[derive(Debug)]
 pub struct Claim<'a> {
     policy: &'a Policy,
-    validator: Result<Hotkey, AddressError>,
+    /// `None` where no check demands it.
+    validator: Option<Hotkey>,
     /// `None` where signatures are not checked.
     signed: Option<Signed<'a>>,
 }
@@ -40,7 +41,7 @@ pub struct Claim<'a> {
 struct Signed<'a> {
     nonce: Nonce<'a>,
     miner: &'a str,
-    signature: &'a str,
+    signature: Signature,
     /// Any value came in the `X-` spelling, which fiber's client never uses.
     x_spelling: bool,
 }
@@ -88,7 +89,7 @@ impl Policy {
                 if self.own_hotkey.is_some_and(|own| miner.parse() != Ok(own)) {
                     return Err(Refusal::OtherMiner);
                 }
-                Some(Signed { nonce, miner, signature, x_spelling: found.x_spelling })
+                Some((nonce, miner, signature))
             }
         };
         let validator = validator.parse::<Hotkey>();
@@ -99,39 +100,44 @@ impl Policy {
                 return Err(Refusal::LowStake { stake });
             }
         }
-        Ok(Claim { policy: self, validator, signed })
+        // Still before the body is read: what cannot verify is not worth receiving.
+        let signed = match signed {
+            None => None,
+            Some((nonce, miner, signature)) => {
+                let shape = |error: &dyn std::fmt::Display| Refusal::SignatureShape(error.to_string());
+                let signature = signature.parse().map_err(|error: SignatureFormatError| shape(&error))?;
+                validator.map_err(|error| shape(&format_args!("validator hotkey is {error}")))?;
+                Some(Signed { nonce, miner, signature, x_spelling: found.x_spelling })
+            }
+        };
+        Ok(Claim { policy: self, validator: validator.ok(), signed })
     }
 }
 
 impl Claim<'_> {
-    /// The signature over the body exactly as it arrived: never over a re-serialised one.
+    /// The signature over the body exactly as it arrived: never over a re-serialised one. `now` is
+    /// read again, since the body may have taken its time.
     ///
     /// # Errors
-    /// [`Refusal::SignatureShape`] or [`Refusal::Signature`], which names the dialects tried.
-    pub fn check_body(&self, body: &[u8]) -> Result<Verified, Refusal> {
-        let Some(signed) = &self.signed else {
-            return Ok(Verified { validator: self.validator.ok(), signature: None });
+    /// [`Refusal::NonceWindow`], or [`Refusal::Signature`], which names the dialects tried.
+    pub fn check_body(&self, body: &[u8], now: UnixNanos) -> Result<Verified, Refusal> {
+        let (Some(signed), Some(validator)) = (&self.signed, self.validator) else {
+            return Ok(Verified { validator: self.validator, signature: None });
         };
-        let shape = |error: &dyn std::fmt::Display| Refusal::SignatureShape(error.to_string());
-        let signature: Signature = signed.signature.parse().map_err(|error| shape(&error))?;
-        let validator = self.validator.map_err(|error| shape(&format_args!("validator hotkey is {error}")))?;
-
-        let tried = self.order(signed);
-        let message = |dialect: &Dialect| dialect.message(signed.nonce.text(), signed.miner, body);
-        let matched = tried
-            .iter()
-            .find(|dialect| signature.verifies(&message(dialect), &validator))
-            // Nobody is known to sign wrapped text, so it is tried last.
-            .or_else(|| {
-                tried.iter().find(|dialect| signature.verifies_wrapped(&message(dialect), &validator))
-            });
-        match matched {
-            Some(&dialect) => Ok(Verified {
-                validator: Some(validator),
-                signature: Some((signed.nonce.text().to_owned(), dialect)),
-            }),
-            None => Err(Refusal::Signature { tried }),
+        if !signed.nonce.is_fresh(now) {
+            return Err(Refusal::NonceWindow);
         }
+        let mut tried = Vec::new();
+        for dialect in self.order(signed) {
+            let message = dialect.message(signed.nonce.text(), signed.miner, body);
+            let signature = &signed.signature;
+            if signature.verifies(&message, &validator) || signature.verifies_wrapped(&message, &validator) {
+                let signature = Some((signed.nonce.text().to_owned(), dialect));
+                return Ok(Verified { validator: Some(validator), signature });
+            }
+            tried.push(dialect);
+        }
+        Err(Refusal::Signature { tried })
     }
 
     /// The accepted dialects, first the one that the nonce's shape and the spelling suggest, so

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use adit_auth::{
@@ -73,22 +76,26 @@ async fn text(response: Response<Body>) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A body that never comes, and fails the test if anybody waits for more than the limit of time.
-fn pending() -> Body {
-    Body::new(NeverReady)
+/// A body of which only this much ever comes.
+struct Stuck(Option<Bytes>);
+
+impl axum::body::HttpBody for Stuck {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        match self.0.take() {
+            Some(bytes) => Poll::Ready(Some(Ok(http_body::Frame::data(bytes)))),
+            None => Poll::Pending,
+        }
+    }
 }
 
-struct NeverReady;
-
-impl axum::body::HttpBody for NeverReady {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        std::task::Poll::Pending
-    }
+fn pending() -> Body {
+    Body::new(Stuck(None))
 }
 
 #[tokio::test]
@@ -152,6 +159,49 @@ async fn a_body_that_does_not_come_ends_in_408() {
     let fixture = Fixture::new(|_| {});
     let headers = fixture.headers(Dialect::Score, b"{}");
     assert_eq!(fixture.send(headers, pending()).await.status(), 408);
+}
+
+#[tokio::test]
+async fn bodies_that_are_only_announced_keep_nobody_out() {
+    let fixture = Fixture::new(|config| {
+        config.max_body = 1 << 20;
+        config.body_timeout = Duration::from_secs(60);
+    });
+    let mut stuck: Vec<_> = (0..50)
+        .map(|_| {
+            let mut headers = fixture.headers(Dialect::Score, b"{}");
+            headers.insert("content-length", "1048576".parse().unwrap());
+            Box::pin(fixture.send(headers, pending()))
+        })
+        .collect();
+    for request in &mut stuck {
+        assert!(futures_util::poll!(request).is_pending());
+    }
+    let headers = fixture.headers(Dialect::Score, b"{}");
+    assert_eq!(fixture.send(headers, Body::from("{}")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn large_bodies_share_a_budget_that_small_ones_do_not_need() {
+    let large = 1 << 20;
+    let fixture = Fixture::new(|config| {
+        config.max_body = large;
+        config.body_timeout = Duration::from_secs(60);
+    });
+    let half_sent = || Body::new(Stuck(Some(Bytes::from(vec![b' '; large]))));
+    let mut stuck: Vec<_> =
+        (0..4).map(|_| Box::pin(fixture.send(fixture.headers(Dialect::Score, b"{}"), half_sent()))).collect();
+    for request in &mut stuck {
+        assert!(futures_util::poll!(request).is_pending());
+    }
+    let one_more = fixture.send(fixture.headers(Dialect::Score, b"{}"), Body::from(vec![b' '; large]));
+    assert_eq!(one_more.await.extensions().get(), Some(&Refusal::Busy));
+    let headers = fixture.headers(Dialect::Score, b"{}");
+    assert_eq!(fixture.send(headers, Body::from("{}")).await.status(), 200);
+    drop(stuck);
+    let body = vec![b' '; large];
+    let headers = fixture.headers(Dialect::Score, &body);
+    assert_eq!(fixture.send(headers, Body::from(body)).await.extensions().get::<Refusal>(), None);
 }
 
 #[tokio::test]

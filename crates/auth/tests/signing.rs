@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use adit_auth::{Dialect, NonceStore, Policy, Refusal, StakeTable, UnixNanos, Verified};
+use adit_auth::{Dialect, NonceStore, Policy, Refusal, Spelling, StakeTable, UnixNanos, Verified};
 use adit_keys::Hotkey;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -79,7 +79,7 @@ fn judge(case: &Case) -> Result<Verified, Refusal> {
         nonces.remember(&validator, prior, now).unwrap();
     }
     let body = hex_bytes(&case.body_hex);
-    let verified = policy.check_headers(&headers, stakes.as_ref(), now)?.check_body(&body)?;
+    let verified = policy.check_headers(&headers, stakes.as_ref(), now)?.check_body(&body, now)?;
     let (validator, (nonce, _)) = (verified.validator.unwrap(), verified.signature.as_ref().unwrap());
     nonces.remember(&validator, nonce, now)?;
     Ok(verified)
@@ -147,4 +147,24 @@ fn vectors_private_signing_open_cases_are_answered() {
     for case in cases("private_signing.json").iter().filter(|case| case.compat.is_none()) {
         let _ = judge(case);
     }
+}
+
+/// While a body drips in, its nonce can grow old, and the memory of an earlier use can expire.
+#[test]
+fn a_nonce_that_grew_old_while_the_body_came_is_refused() {
+    let (validator, miner) = (adit_keys::Keypair::generate(), adit_keys::Keypair::generate().hotkey());
+    let policy = Policy {
+        verify: true,
+        stake_gate: false,
+        min_stake: 0.0,
+        own_hotkey: Some(miner),
+        dialects: Dialect::ALL.to_vec(),
+    };
+    let sent: UnixNanos = 1_773_219_466_000_000_000;
+    let headers =
+        adit_auth::sign_headers(&validator, Dialect::Score, Spelling::Both, &sent.to_string(), &miner, b"{}");
+    let window = adit_auth::WINDOW.as_nanos();
+    let claim = policy.check_headers(&headers, None, sent + window).unwrap();
+    assert!(claim.check_body(b"{}", sent + window).is_ok());
+    assert_eq!(claim.check_body(b"{}", sent + window + 1), Err(Refusal::NonceWindow));
 }

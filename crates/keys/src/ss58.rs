@@ -121,19 +121,21 @@ mod tests {
         }
     }
 
+    /// Fixed cases: the checksum has 16 bits, so of many random changes one would pass.
+    #[test]
+    fn one_changed_character_is_noticed() {
+        for (at, character) in ALICE.char_indices().skip(1) {
+            let other = if character == '2' { '3' } else { '2' };
+            let changed = format!("{}{other}{}", &ALICE[..at], &ALICE[at + 1..]);
+            assert!(changed.parse::<Hotkey>().is_err(), "{changed}");
+        }
+    }
+
     proptest! {
         #[test]
         fn every_key_survives_its_address(bytes: [u8; 32]) {
             let key = Hotkey::from_bytes(bytes);
             prop_assert_eq!(key.to_string().parse(), Ok(key));
-        }
-
-        #[test]
-        fn one_changed_character_is_noticed(bytes: [u8; 32], at in 1usize..47, to in "[1-9A-HJ-NP-Za-km-z]") {
-            let address = Hotkey::from_bytes(bytes).to_string();
-            prop_assume!(at < address.len() && address[at..=at] != to);
-            let changed = format!("{}{}{}", &address[..at], to, &address[at + 1..]);
-            prop_assert!(changed.parse::<Hotkey>().is_err());
         }
 
         #[test]

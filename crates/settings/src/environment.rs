@@ -113,20 +113,22 @@ impl Environment {
         self.file_path.as_deref().map(|path| (path, self.bad_lines.as_slice()))
     }
 
-    /// A variable of the process environment that Adit does not declare, for example one that the
-    /// operator lists for the workers.
-    #[must_use]
-    pub fn undeclared(&self, name: &str) -> Option<&str> {
-        self.process.get(name).or_else(|| self.file.get(name)).map(String::as_str)
+    /// Every variable of both layers, the process's value where both have one: what a child process
+    /// may be given a choice of.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_file = self.file.iter().filter(|(name, _)| !self.process.contains_key(*name));
+        self.process.iter().chain(of_file).map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// What is set, trailing comment removed, empty included; no default.
     fn set(&self, var: &'static Var) -> Result<Option<&str>, SettingError> {
-        for layer in [&self.process, &self.file] {
+        // The reader of the file has dealt with comments already, and knows which `#` was quoted.
+        let as_read: fn(&str) -> &str = |value| value;
+        for (layer, clean) in [(&self.process, dotenv::strip_comment as fn(&str) -> &str), (&self.file, as_read)] {
             let mut found: Option<(&'static str, &str)> = None;
             for name in var.names() {
                 let Some(value) = layer.get(name) else { continue };
-                let value = dotenv::strip_comment(value);
+                let value = clean(value);
                 match found {
                     None => found = Some((name, value)),
                     Some((first, other)) if other != value => {
@@ -257,6 +259,12 @@ mod tests {
         assert_eq!(env.text(&var::DOCKERHUB_REPO).unwrap(), Some("pt-solution"));
         let env = environment(&[("BLACKLIST_ENABLED", "true # keep")], "");
         assert!(env.toggle(&var::BLACKLIST_ENABLED).unwrap());
+    }
+
+    #[test]
+    fn a_quoted_hash_in_the_file_is_part_of_the_value() {
+        let env = environment(&[], "BITTENSOR_WALLET_PATH=\"/data/my # wallets\"  # here\n");
+        assert_eq!(env.text(&var::WALLET_PATH).unwrap(), Some("/data/my # wallets"));
     }
 
     #[test]

@@ -156,8 +156,8 @@ declare! {
         "Most nonces remembered at once (each for 240 s). When full, requests get 503; nothing is evicted early.").or("262144");
     ALLOWED_HOSTS = public("ADIT_ALLOWED_HOSTS", Adit, Commented("10.0.0.0/8, media.internal"),
         "Host names and networks inside the operator's own network from which clips may be fetched. Empty: public addresses only.");
-    MAX_BODY_BYTES = public("ADIT_MAX_BODY_BYTES", Adit, Commented("33554432"),
-        "Largest request body in bytes.").or("33554432");
+    MAX_BODY_BYTES = public("ADIT_MAX_BODY_BYTES", Adit, Commented("8388608"),
+        "Largest request body in bytes. Challenges have about 200; only pictures sent inline need more.").or("8388608");
     MAX_CLIP_BYTES = public("ADIT_MAX_CLIP_BYTES", Adit, Commented("1073741824"),
         "Largest clip in bytes.").or("1073741824");
     DEADLINE_SECONDS = public("ADIT_DEADLINE_SECONDS", Adit, Commented("28"),
@@ -171,11 +171,13 @@ declare! {
     PREDICTOR_FILE = public("ADIT_PREDICTOR_FILE", Adit, Commented("scorevision/miner/private_track/predictor.py"),
         "The Python file with `predict_actions`. Default: that path in the working directory, a parent of it, or a parent of the program.");
     PYTHON = public("ADIT_PYTHON", Adit, Commented("python3"),
-        "Python interpreter for predictor.py.").or("python3");
+        "Python interpreter for predictor.py. Default: the one of the virtual environment that sv is installed in, else python3.");
     WORKER_COMMAND = public("ADIT_WORKER_COMMAND", Adit, Commented("./my-model --serve"),
         "A worker in any language instead of predictor.py: program and arguments, split at blanks; see docs/worker-protocol.md.");
     WORKERS = public("ADIT_WORKERS", Adit, Commented("1"),
         "Warm worker processes.").or("1");
+    WORKER_START_SECONDS = public("ADIT_WORKER_START_SECONDS", Adit, Commented("300"),
+        "Time in seconds that a worker may take to load its model before it is started again. The spot check waits about 300.").or("300");
     WORKER_ENV = public("ADIT_WORKER_ENV", Adit, Commented("MY_MODEL_DIR,MY_FLAG"),
         "Names of further variables that workers may see. They get no others than the usual ones (PATH, HOME, CUDA_*, …).");
     FFMPEG = public("ADIT_FFMPEG", Adit, Commented("/usr/bin/ffmpeg"),
