@@ -6,7 +6,7 @@ use adit_outbound::FetchError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MediaError {
-    /// The URL could not be fetched: refused, unreachable, or answered with an error.
+    /// The URL could not be fetched: refused, unreachable, silent, or answered with an error.
     #[error("cannot fetch it: {0}")]
     NotReachable(FetchError),
     /// More than a limit allows.
@@ -53,6 +53,32 @@ pub enum MediaError {
     Disk(std::io::Error),
 }
 
+impl MediaError {
+    /// What a stranger is told: a fixed text for each variant, with the numbers that are about his own clip.
+    ///
+    /// It holds nothing of this host, such as paths, and whatever keeps a URL from being fetched reads the
+    /// same: else a miner would tell whoever asks which hosts, ports and pages it can reach. `Display` has the
+    /// whole, for the log.
+    #[must_use]
+    pub fn for_caller(&self) -> String {
+        let text = match self {
+            Self::NotReachable(_) => "the clip cannot be fetched",
+            Self::Timeout(_) => "out of time",
+            Self::NotVideo(_) => "not a video clip",
+            Self::NotPicture(_) => "not a picture",
+            Self::Truncated(_) => "the clip is cut short",
+            Self::Corrupt(_) => "the clip's sample table is corrupt",
+            Self::Unsupported(_) => "the clip is of a kind that is not supported",
+            Self::Program(_) | Self::Disk(_) => "the miner cannot decode clips now",
+            Self::TooLarge { what, limit } => return format!("{what} is over the limit of {limit}"),
+            Self::Decoder { decoded, promised, .. } => {
+                return format!("decoded {decoded} of {} frames", count(*promised));
+            }
+        };
+        text.to_owned()
+    }
+}
+
 fn count(frames: Option<u64>) -> String {
     frames.map_or_else(|| "an unknown number of".to_owned(), |frames| frames.to_string())
 }
@@ -65,9 +91,55 @@ impl From<FetchError> for MediaError {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::TooLarge { limit, .. } => Self::TooLarge { what: "the body in bytes", limit },
-            FetchError::Idle { .. } | FetchError::Deadline { .. } => Self::Timeout(error.to_string()),
+            // A port that takes a connection and says nothing is no clip that is late.
+            FetchError::Deadline { received, .. } if received > 0 => Self::Timeout(error.to_string()),
             FetchError::Interrupted { .. } => Self::Truncated(error.to_string()),
             other => Self::NotReachable(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_stranger_cannot_tell_why_a_url_cannot_be_fetched() {
+        let host = || "10.0.0.7:22".to_owned();
+        for error in [
+            FetchError::BadUrl { reason: "its scheme is \"file\"".to_owned() },
+            FetchError::Refused { host: host(), what: "a private address" },
+            FetchError::Connect { host: host(), cause: "connection refused".to_owned() },
+            FetchError::Idle { host: host(), waited: Duration::from_secs(10) },
+            FetchError::Deadline { host: host(), received: 0 },
+            FetchError::Status { host: host(), status: 403 },
+            FetchError::Redirect { host: host(), reason: "without a usable Location".to_owned() },
+        ] {
+            let shown = MediaError::from(error.clone()).for_caller();
+            assert_eq!(shown, "the clip cannot be fetched", "{error}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_told_numbers_and_no_words_that_were_found_at_run_time() {
+        let secret = || "/srv/secret".to_owned();
+        let io = std::io::Error::other(secret());
+        for (error, numbers) in [
+            (MediaError::TooLarge { what: "the clip's size in pixels", limit: 77 }, "77"),
+            (MediaError::Timeout(secret()), ""),
+            (MediaError::NotVideo(secret()), ""),
+            (MediaError::NotPicture(secret()), ""),
+            (MediaError::Truncated(secret()), ""),
+            (MediaError::Corrupt(secret()), ""),
+            (MediaError::Decoder { decoded: 3, promised: Some(40), message: secret() }, "3 of 40"),
+            (MediaError::Unsupported(secret()), ""),
+            (MediaError::Program(secret()), ""),
+            (MediaError::Disk(io), ""),
+        ] {
+            let shown = error.for_caller();
+            assert!(!shown.contains("secret") && shown.contains(numbers), "{shown}");
         }
     }
 }

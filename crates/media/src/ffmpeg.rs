@@ -1,44 +1,44 @@
-//! The `ffmpeg` program as a child process under limits: found, started, its complaints kept, killed with
-//! whoever holds it. What it is asked to do is left to `decode`, `encode` and `picture`.
+//! The `ffmpeg` program as a child process under limits: found, started, killed with whoever holds it. What
+//! it is asked to do is left to `frames`, `encode` and `picture`, what it complains about to `complaints`.
 
 use std::{
     io,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     process::{Child, ChildStdin, ChildStdout, Command},
+    sync::OnceCell,
     time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{MediaError, MediaLimits};
+use crate::{MediaError, MediaLimits, complaints::Complaints};
 
 const OLDEST: u32 = 5;
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
-/// How much of what the program complains about is kept.
-const COMPLAINTS: usize = 4096;
-const MESSAGE: usize = 300;
 
 /// The `ffmpeg` program of this host.
 #[derive(Debug, Clone)]
 pub struct Ffmpeg {
     program: PathBuf,
-    version: String,
+    version: Arc<OnceCell<Version>>,
+}
+
+#[derive(Debug)]
+struct Version {
+    text: String,
     major: u32,
 }
 
-impl Ffmpeg {
-    /// Finds the program, on `PATH` or at `program`, and asks its version.
-    ///
-    /// # Errors
-    /// [`MediaError::Program`] when it is missing, older than 5 or does not answer within 10 s.
-    pub async fn find(program: Option<&Path>) -> Result<Self, MediaError> {
-        let program = program.unwrap_or(Path::new("ffmpeg"));
+impl Version {
+    /// Asks the program.
+    async fn of(program: &Path) -> Result<Self, MediaError> {
         let asked = command(program).arg("-version").stdin(Stdio::null()).output();
         let output = match timeout(VERSION_LIMIT, asked).await {
             Ok(Ok(output)) => output,
@@ -54,7 +54,25 @@ impl Ffmpeg {
         if major < OLDEST {
             return Err(fault(program, &format!("is version {version}; {OLDEST} or newer is needed")));
         }
-        Ok(Self { program: program.to_owned(), version: version.to_owned(), major })
+        Ok(Self { text: version.to_owned(), major })
+    }
+}
+
+impl Ffmpeg {
+    /// The program on `PATH` or at `program`, not asked anything yet: to load it takes a tenth of a second.
+    #[must_use]
+    pub fn at(program: Option<&Path>) -> Self {
+        Self { program: program.unwrap_or(Path::new("ffmpeg")).to_owned(), version: Arc::default() }
+    }
+
+    /// The program on `PATH` or at `program`, checked.
+    ///
+    /// # Errors
+    /// As [`Ffmpeg::version`].
+    pub async fn find(program: Option<&Path>) -> Result<Self, MediaError> {
+        let found = Self::at(program);
+        found.version().await?;
+        Ok(found)
     }
 
     /// Where the program is, as it was asked for.
@@ -63,23 +81,37 @@ impl Ffmpeg {
         &self.program
     }
 
-    /// The version as the program says it, such as `5.1.9-0+deb12u1`. It is part of what makes an answer
-    /// repeatable, so reports and `/health` show it.
+    /// The version as the program says it, such as `5.1.9-0+deb12u1`; asked once. It is part of what makes
+    /// an answer repeatable, so reports and `/health` show it.
+    ///
+    /// # Errors
+    /// [`MediaError::Program`] when the program is missing, older than 5 or does not answer within 10 s.
+    pub async fn version(&self) -> Result<&str, MediaError> {
+        Ok(&self.checked().await?.text)
+    }
+
+    /// The version if it has been asked already.
     #[must_use]
-    pub fn version(&self) -> &str {
-        &self.version
+    pub fn known_version(&self) -> Option<&str> {
+        self.version.get().map(|version| version.text.as_str())
+    }
+
+    async fn checked(&self) -> Result<&Version, MediaError> {
+        self.version.get_or_try_init(|| Version::of(&self.program)).await
     }
 
     /// The arguments that keep timestamps from dropping or repeating frames.
-    pub(crate) fn passthrough(&self) -> [&'static str; 2] {
+    pub(crate) async fn passthrough(&self) -> Result<[&'static str; 2], MediaError> {
+        let Version { major, .. } = self.checked().await?;
         // `-vsync` is the only spelling of 5.0, and gone from the newest versions.
-        if self.major > OLDEST { ["-fps_mode", "passthrough"] } else { ["-vsync", "passthrough"] }
+        Ok(if *major > OLDEST { ["-fps_mode", "passthrough"] } else { ["-vsync", "passthrough"] })
     }
 
     /// Starts the program with these arguments.
     pub(crate) fn start(&self, arguments: &[&str], limits: &ChildLimits) -> Result<Process, MediaError> {
         let mut child = command(&self.program)
-            .args(["-nostdin", "-hide_banner", "-v", "error"])
+            // Some damage is told as information only.
+            .args(["-nostdin", "-hide_banner", "-nostats", "-v", "level+info"])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -92,7 +124,9 @@ impl Ffmpeg {
         else {
             return Err(fault(&self.program, "was started without pipes"));
         };
-        let complaints = AbortOnDropHandle::new(tokio::spawn(read_complaints(stderr)));
+        let file = arguments.iter().find(|argument| argument.starts_with("file:"));
+        let complaints = Complaints::read(stderr, file.map(|file| (*file).to_owned()));
+        let complaints = AbortOnDropHandle::new(tokio::spawn(complaints));
         Ok(Process { child, stdin: Some(stdin), stdout, complaints })
     }
 }
@@ -155,7 +189,7 @@ pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     pub(crate) stdout: ChildStdout,
-    complaints: AbortOnDropHandle<String>,
+    complaints: AbortOnDropHandle<Complaints>,
 }
 
 impl Process {
@@ -164,16 +198,18 @@ impl Process {
         Input(self.stdin.take())
     }
 
-    /// Waits for the end of a child whose output has ended. `Err` holds what it said, shortened.
+    /// Waits for the end of a child whose output has ended. `Err` holds what it said, shortened: also that of
+    /// a child that ended well, but had complained about damage.
     pub(crate) async fn finish(mut self) -> Result<(), String> {
         drop(self.stdin.take());
         let status = self.child.wait().await;
         let said = self.complaints.await.unwrap_or_default();
-        match status {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) if said.is_empty() => Err(status.to_string()),
-            Ok(_) => Err(said),
-            Err(error) => Err(error.to_string()),
+        match (status, said.damage) {
+            (Ok(status), None) if status.success() => Ok(()),
+            (Ok(status), Some(damage)) if status.success() => Err(damage),
+            (Ok(status), _) if said.first.is_empty() => Err(status.to_string()),
+            (Ok(_), _) => Err(said.first),
+            (Err(error), _) => Err(error.to_string()),
         }
     }
 }
@@ -226,32 +262,6 @@ fn major(version: &str) -> u32 {
     digits[..end].parse().unwrap_or(u32::MAX)
 }
 
-/// The first lines of what a child complains about. The rest is read too, so that it never blocks.
-async fn read_complaints(mut pipe: impl AsyncRead + Unpin) -> String {
-    let mut kept = Vec::new();
-    let mut piece = [0; 1024];
-    while let Ok(read @ 1..) = pipe.read(&mut piece).await {
-        let room = COMPLAINTS - kept.len();
-        kept.extend_from_slice(&piece[..read.min(room)]);
-    }
-    shorten(&String::from_utf8_lossy(&kept))
-}
-
-/// Complaints as one line, without the memory addresses that differ from run to run.
-fn shorten(text: &str) -> String {
-    let mut line = String::new();
-    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
-        if !line.is_empty() {
-            line.push_str("; ");
-        }
-        match part.split_once(" @ 0x").and_then(|(before, rest)| Some((before, rest.split_once(']')?.1))) {
-            Some((before, after)) => line.extend([before, "]", after]),
-            None => line.push_str(part),
-        }
-    }
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,13 +272,6 @@ mod tests {
         assert_eq!(major("n7.0"), 7);
         assert_eq!(major("4.4.2"), 4);
         assert!(major("N-109968-gcc76e8340d") > 5);
-    }
-
-    #[test]
-    fn complaints_are_one_short_line_without_addresses() {
-        let text = "[h264 @ 0x55acbae28ac0] error while decoding MB 19 10\n\nInvalid data\x1b[0m\n";
-        assert_eq!(shorten(text), "[h264] error while decoding MB 19 10; Invalid data [0m");
-        assert_eq!(shorten(&"x".repeat(9000)).len(), MESSAGE);
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Decoded frames, one by one, as a decoder child gives them.
 
-use std::future::Future;
+use std::{future::Future, pin::pin};
 
 use bytes::{Bytes, BytesMut};
 use tempfile::TempPath;
@@ -44,7 +44,13 @@ impl FrameFormat {
         self.width as usize * self.height as usize * 3
     }
 
-    pub(crate) fn check(&self, limits: &MediaLimits) -> Result<(), MediaError> {
+    /// Whether frames like these can be given at all, whatever the clip: a predictor asks before it says that
+    /// it is ready.
+    ///
+    /// # Errors
+    /// `Unsupported` for frames without pixels and for a rate outside 0.001 to 1,000,000 a second, `TooLarge`
+    /// for frames of more than [`MediaLimits::max_pixels`].
+    pub fn check(&self, limits: &MediaLimits) -> Result<(), MediaError> {
         let pixels = u64::from(self.width) * u64::from(self.height);
         if pixels == 0 {
             return Err(MediaError::Unsupported("frames without pixels".to_owned()));
@@ -52,7 +58,7 @@ impl FrameFormat {
         if pixels > limits.max_pixels {
             return Err(MediaError::TooLarge { what: "the frame size in pixels", limit: limits.max_pixels });
         }
-        Ok(())
+        self.sampling.check()
     }
 }
 
@@ -115,7 +121,7 @@ pub(crate) enum Feed {
 }
 
 /// Starts a decoder.
-pub(crate) fn decode(
+pub(crate) async fn decode(
     ffmpeg: &Ffmpeg,
     limits: &MediaLimits,
     info: ClipInfo,
@@ -124,7 +130,7 @@ pub(crate) fn decode(
     deadline: Instant,
 ) -> Result<FrameStream, MediaError> {
     let plan = Plan::new(format.sampling, info.frame_rate)?;
-    let mut process = start(ffmpeg, limits, plan, format, &feed, deadline)?;
+    let mut process = start(ffmpeg, limits, plan, format, &feed, deadline).await?;
     let input = process.take_input();
     let ahead = (AHEAD / format.frame_bytes()).clamp(1, AHEAD_FRAMES);
     let (sender, frames) = mpsc::channel(ahead);
@@ -137,7 +143,7 @@ pub(crate) fn decode(
     Ok(FrameStream { info, format, frames, decoding: Some(AbortOnDropHandle::new(task)) })
 }
 
-fn start(
+async fn start(
     ffmpeg: &Ffmpeg,
     limits: &MediaLimits,
     plan: Plan,
@@ -159,12 +165,14 @@ fn start(
     let scale = format!("scale={width}:{height}:flags=bicubic+bitexact+accurate_rnd");
     let filters = plan.filter().into_iter().chain([scale]).collect::<Vec<_>>().join(",");
     let arguments = [
-        // Errors end the decoder: a damaged frame is never papered over.
-        &["-xerror", "-err_detect", "explode"][..],
+        // Errors end the decoder: a damaged frame is never papered over. (`-err_detect explode` would also
+        // end it for bookkeeping errors in sound clips, such as those that were cut without re-encoding.)
+        // One filter graph to the end: a new one for each picture size would count frames from 0 again.
+        &["-xerror", "-reinit_filter", "0"][..],
         &["-protocol_whitelist", protocol, "-codec_whitelist", DECODERS],
         &["-max_pixels", &max_pixels, "-threads", &threads, "-f", "mov", "-i", &input],
         &["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", &filters],
-        &ffmpeg.passthrough(),
+        &ffmpeg.passthrough().await?,
         &["-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"],
     ]
     .concat();
@@ -174,7 +182,8 @@ fn start(
 /// Feeds the decoder until it has every sample, or wants no more.
 async fn write(feed: &mut Feed, mut input: Input) -> Result<(), MediaError> {
     let Feed::Pipe { prefix, samples } = feed else { return Ok(()) };
-    let mut wanted = input.write(prefix).await?;
+    // The prefix may be large, and is not needed again.
+    let mut wanted = input.write(&std::mem::take(prefix)).await?;
     while wanted && let Some(bytes) = samples.next().await? {
         wanted = input.write(&bytes).await?;
     }
@@ -228,9 +237,21 @@ impl Decoding {
                     break;
                 }
             }
-            Ok(())
+            Ok::<_, MediaError>(())
         };
-        let ((), ()) = tokio::try_join!(write, read)?;
+        {
+            let (mut write, mut read) = (pin!(write), pin!(read));
+            tokio::select! {
+                // What the source says is why a decoder that was fed too little ended.
+                biased;
+                written = &mut write => {
+                    written?;
+                    read.await?;
+                }
+                // A decoder that has ended wants no more, though the source may have more to wait for.
+                read = &mut read => read?,
+            }
+        }
         Ok(process.finish().await)
     }
 }

@@ -104,7 +104,7 @@ impl Media {
                 (Feed::File(path), table.info)
             }
         };
-        frames::decode(&self.ffmpeg, &self.limits, info, format, feed, deadline)
+        frames::decode(&self.ffmpeg, &self.limits, info, format, feed, deadline).await
     }
 
     async fn open(&self, url: &str, deadline: Instant) -> Result<Source, MediaError> {

@@ -12,6 +12,19 @@ pub enum Sampling {
     PerSecond(f64),
 }
 
+impl Sampling {
+    /// # Errors
+    /// `Unsupported` when the rate is not a positive number in the range that [`Plan`] can compute with.
+    pub(crate) fn check(self) -> Result<(), MediaError> {
+        match self {
+            Self::PerSecond(rate) if !(0.001..=1e6).contains(&rate) => {
+                Err(MediaError::Unsupported(format!("a rate of {rate} frames a second")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The frames `n` for which a multiple of `2 * frames` lies in `(2n - 1) * ticks .. (2n + 1) * ticks`: those
 /// nearest to a tick, where `frames / ticks` frames pass from one tick to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +37,10 @@ impl Plan {
     const EVERY: Self = Self { frames: 1, ticks: 1 };
 
     /// # Errors
-    /// `Unsupported` when the rate is not a positive number of at least a thousandth.
+    /// As [`Sampling::check`].
     pub(crate) fn new(sampling: Sampling, clip: FrameRate) -> Result<Self, MediaError> {
         let Sampling::PerSecond(rate) = sampling else { return Ok(Self::EVERY) };
-        if !(0.001..=1e6).contains(&rate) {
-            return Err(MediaError::Unsupported(format!("a rate of {rate} frames a second")));
-        }
+        sampling.check()?;
         let thousandths = (rate * 1000.0).round() as u128;
         let (mut frames, mut ticks) = (u128::from(clip.num) * 1000, u128::from(clip.den) * thousandths);
         if frames <= ticks {

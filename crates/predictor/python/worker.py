@@ -1,6 +1,6 @@
 """Serves one predictor file: JSON lines on stdin and stdout, as docs/worker-protocol.md says.
 
-Run as `python3 -c SCRIPT path/to/predictor.py`. Python 3.8 or newer, standard library only.
+Run as `python3 -c SCRIPT path/to/predictor.py`. Python 3.9 or newer, standard library only.
 """
 
 import importlib.abc

@@ -57,7 +57,7 @@ pub struct Grades {
 pub(crate) fn check_action(action: &Action) -> Result<(), String> {
     if !(0.0..=1.0).contains(&action.confidence) {
         return Err(format!(
-            "confidence {} of the action at frame {} is outside 0..=1",
+            "confidence {:?} of the action at frame {} is outside 0..=1",
             action.confidence, action.frame
         ));
     }
@@ -99,7 +99,8 @@ pub(crate) fn check_delivery(row: &Map<String, Value>) -> Result<(), String> {
             _ => return Err(format!("unknown field {:?} of a delivery", bounded(field))),
         };
         if !fits && !value.is_null() {
-            return Err(format!("{field} of a delivery must be {type_name} or null"));
+            let value = bounded(&value.to_string());
+            return Err(format!("{field} of a delivery is {value} instead of {type_name} or null"));
         }
     }
     Ok(())

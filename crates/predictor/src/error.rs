@@ -34,7 +34,7 @@ pub enum PredictError {
         /// How it ended, as a verb phrase.
         how: String,
     },
-    /// The worker said something that is not an answer to what it was asked.
+    /// The worker said something that is not an answer to what it was asked, and was killed.
     #[error("worker {worker} broke the worker protocol: {what}")]
     Protocol {
         /// Its number, from 0.
@@ -42,7 +42,8 @@ pub enum PredictError {
         /// What it did; a quoted piece of its output is short and escaped.
         what: String,
     },
-    /// The model ran and reported a failure of its own. The text is the model's: for the log, not for strangers.
+    /// The model ran and reported a failure of its own, or answered a value that validators reject. The worker
+    /// stays. The text is the model's: for the log, not for strangers.
     #[error("the model failed: {0}")]
     Model(String),
     /// The model was shown something that it cannot answer from.

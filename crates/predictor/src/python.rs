@@ -12,7 +12,7 @@ pub const PREDICTOR_FILE: &str = "scorevision/miner/private_track/predictor.py";
 const SCRIPT: &str = include_str!("../python/worker.py");
 
 impl WorkerConfig {
-    /// Workers that serve the Python file `predictor`, run by `python` (3.8 or newer, no packages needed).
+    /// Workers that serve the Python file `predictor`, run by `python` (3.9 or newer, no packages needed).
     ///
     /// The file is what the guide shows, a function `predict_actions(video_path)`; docs/worker-protocol.md
     /// has what else it may define.

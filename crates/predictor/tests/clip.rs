@@ -51,10 +51,14 @@ impl Clip {
 
     /// A worker for this text of a predictor file.
     fn model(&self, text: &str) -> Predictor {
+        Predictor::Workers(WorkerPool::start(self.config(text)))
+    }
+
+    fn config(&self, text: &str) -> WorkerConfig {
         let file = self.folder.path().join(PREDICTOR_FILE);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, text).unwrap();
-        python(&file)
+        WorkerConfig::python(Path::new("python3"), &file)
     }
 
     async fn ask(&self, predictor: &Predictor, wanted: Wanted) -> Result<Answer, PredictError> {
@@ -228,18 +232,22 @@ async fn a_clip_that_breaks_off_is_an_error_and_the_worker_stays() {
 #[tokio::test]
 async fn a_clip_that_stalls_until_the_deadline_costs_no_worker() {
     let clip = Clip::new().await;
-    let model = clip.model(
+    let mut config = clip.config(
         "import os\n\
          FRAMES = dict(width=40, height=20)\n\
          def predict_frames(frames):\n    \
              for _ in frames: pass\n    \
              return [dict(frame=0, action=str(os.getpid()))]\n",
     );
+    // A loaded machine may be slow to wake the worker.
+    config.clip_margin = Duration::from_secs(60);
+    let margin = config.clip_margin;
+    let model = Predictor::Workers(WorkerPool::start(config));
     let before = clip.actions(&model).await;
     let whole = clip.bytes.len() as u64;
     let url = clip.host.serve("/slow.mp4", Reply::bytes(clip.bytes.clone()).stalling_at(whole * 3 / 4));
     let Some(Need::Frames(format)) = model.need() else { panic!("{:?}", model.need()) };
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + margin + Duration::from_secs(3);
     let task = Task {
         challenge_id: "c1".to_owned(),
         wanted: Wanted::SoccerActions,

@@ -252,6 +252,39 @@ async fn a_reported_failure_keeps_the_worker() {
 }
 
 #[tokio::test]
+async fn a_value_that_validators_reject_keeps_the_worker() {
+    let predictor = predictor(1);
+    let before = pid(&predictor).await;
+    for (script, what) in [
+        (
+            "say({'id': R['id'], 'predictions': [{'frame': 3, 'action': 'pass', 'confidence': 1.0000001}]})",
+            "confidence 1.0000001 of the action at frame 3 is outside 0..=1",
+        ),
+        ("say({'id': R['id'], 'predictions': [{'frame': 2.5, 'action': 'pass'}]})", "floating point `2.5`"),
+    ] {
+        let outcome = ask(&predictor, script).await;
+        assert!(matches!(&outcome, Err(PredictError::Model(text)) if text.contains(what)), "{outcome:?}");
+        assert_eq!(pid(&predictor).await, before);
+    }
+}
+
+#[tokio::test]
+async fn the_status_counts_the_workers_up_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("first");
+    let script = format!(
+        "import os, sys, time\n\
+         try: os.mkdir({first:?})\n\
+         except FileExistsError: time.sleep(1000)\n\
+         {WORKER}"
+    );
+    let pool = WorkerPool::start(WorkerConfig { count: 2, ..worker(&script) });
+    assert_eq!((pool.status().up, pool.status().count), (0, 2));
+    pool.wait_ready(soon()).await.unwrap();
+    assert_eq!((pool.status().up, pool.status().count), (1, 2));
+}
+
+#[tokio::test]
 async fn two_workers_compute_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let predictor = predictor(2);
@@ -338,6 +371,35 @@ async fn a_program_that_is_missing_is_named() {
     until("the failure", || pool.status().last_failure.is_some()).await;
     let reason = pool.status().last_failure.unwrap();
     assert!(reason.starts_with("cannot run /nowhere/model: "), "{reason}");
+}
+
+#[tokio::test]
+async fn a_program_that_appears_later_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("model");
+    let mut config = WorkerConfig::new("x", &program);
+    config.args = vec!["-c".into(), r#"echo '{"ready":true,"needs":"file"}'; read request"#.into()];
+    let pool = WorkerPool::start(config);
+    until("the failure", || pool.status().last_failure.is_some()).await;
+    std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
+    assert_eq!(pool.wait_ready(soon()).await.unwrap(), Need::File);
+}
+
+#[tokio::test]
+async fn frames_that_are_never_decoded_are_refused_at_the_start() {
+    for (frames, reason) in [
+        ("'width': 8000, 'height': 8000", "9437184"),
+        ("'width': 64, 'height': 36, 'rate': 1e9", "1000000000 frames a second"),
+    ] {
+        let script = format!(
+            "import json\nprint(json.dumps({{'ready': True, 'needs': {{'frames': {{{frames}}}}}}}), flush=True)\ninput()"
+        );
+        let pool = WorkerPool::start(worker(&script));
+        until("the refusal", || pool.status().last_failure.is_some()).await;
+        let failure = pool.status().last_failure.unwrap();
+        assert!(failure.starts_with("it asks for frames") && failure.contains(reason), "{failure}");
+        assert_eq!(pool.status().need, None);
+    }
 }
 
 #[tokio::test]

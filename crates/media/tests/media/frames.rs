@@ -244,8 +244,9 @@ async fn the_deadline_is_an_error_that_counts_the_frames() {
 
 #[tokio::test]
 async fn a_stream_that_nobody_reads_stops_the_download() {
-    // 12 MB of frames at full size; a reader that stands still must hold the server up.
-    let clip = noisy(640, 360, 60, true).await;
+    // 36 MB, more than the kernel's buffers of two sockets and a pipe can hold together: a reader that stands
+    // still must hold the server up.
+    let clip = noisy(640, 360, 180, true).await;
     let host = VideoHost::start().await.unwrap();
     let url = host.serve("/clip.mp4", Reply::bytes(clip.clone()));
     let format = FrameFormat { width: 640, height: 360, sampling: Sampling::Every };

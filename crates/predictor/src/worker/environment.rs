@@ -14,13 +14,8 @@ const PREFIXES: &[&str] = &["LC_", "PYTHON", "CUDA_", "NVIDIA_", "OMP_"];
 pub struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
-    /// What this process has, as far as a worker may have it, and the variables named in `extra`.
-    #[must_use]
-    pub fn inherited(extra: &[String]) -> Self {
-        Self::chosen_from(std::env::vars_os(), extra)
-    }
-
-    /// What `parent` has, as far as a worker may have it, and the variables named in `extra`.
+    /// What `parent` has, as far as a worker may have it, and the variables named in `extra`. `parent` may be
+    /// more than the environment of this process: the caller merges in what its own settings file sets.
     #[must_use]
     pub fn chosen_from(parent: impl IntoIterator<Item = (OsString, OsString)>, extra: &[String]) -> Self {
         let allowed = |name: &str| {

@@ -30,12 +30,17 @@ pub struct WorkerConfig {
     pub count: usize,
     /// How long one may take to load its model.
     pub start_limit: Duration,
+    /// How long before a request's deadline its last frame must have arrived. When it has not, the clip is to
+    /// blame, and the worker that waits for it has this long to answer `abort`: at the deadline it is killed.
+    pub clip_margin: Duration,
     /// The variables that it gets; no others.
     pub environment: Environment,
 }
 
 impl WorkerConfig {
-    /// One worker, two minutes to load, and this process's environment as far as it is allowed.
+    /// One worker, and this process's environment as far as it is allowed. It may load for 300 s, as a spot
+    /// check waits so long for a miner to be ready (private-track reference, section 7); the clip's margin is
+    /// half a second.
     #[must_use]
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>) -> Self {
         Self {
@@ -43,8 +48,19 @@ impl WorkerConfig {
             program: program.into(),
             args: Vec::new(),
             count: 1,
-            start_limit: Duration::from_secs(120),
-            environment: Environment::inherited(&[]),
+            start_limit: Duration::from_secs(300),
+            clip_margin: Duration::from_millis(500),
+            environment: Environment::chosen_from(std::env::vars_os(), &[]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_may_load_for_as_long_as_a_spot_check_waits() {
+        assert_eq!(WorkerConfig::new("model", "python3").start_limit, Duration::from_secs(300));
     }
 }

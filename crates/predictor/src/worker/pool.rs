@@ -25,7 +25,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct WorkerPool {
     name: String,
-    count: usize,
     /// A fair lock: the caller that waits longest takes the next offer.
     offers: tokio::sync::Mutex<mpsc::Receiver<Offer>>,
     status: watch::Receiver<PoolStatus>,
@@ -33,11 +32,13 @@ pub struct WorkerPool {
 }
 
 /// How a pool is.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PoolStatus {
+    /// Workers that are kept.
+    pub count: usize,
     /// What the model needs, once a worker has said it.
     pub need: Option<Need>,
-    /// Workers that have loaded their model.
+    /// Those of them that have loaded their model.
     pub up: usize,
     /// Why a worker last ended, if one ever did. It may quote the model: for the log, not for strangers.
     pub last_failure: Option<String>,
@@ -62,13 +63,14 @@ impl WorkerPool {
         let count = config.count.max(1);
         let (name, config) = (config.name.clone(), Arc::new(config));
         let (offers_out, offers) = mpsc::channel(count);
-        let (status_out, status) = watch::channel(PoolStatus::default());
+        let (status_out, status) =
+            watch::channel(PoolStatus { count, need: None, up: 0, last_failure: None });
         let mut keepers = JoinSet::new();
         for number in 0..count {
             let (config, offers, status) = (config.clone(), offers_out.clone(), status_out.clone());
             keepers.spawn(async move { keep(number, &config, &offers, &status).await });
         }
-        Self { name, count, offers: tokio::sync::Mutex::new(offers), status, keepers: Mutex::new(keepers) }
+        Self { name, offers: tokio::sync::Mutex::new(offers), status, keepers: Mutex::new(keepers) }
     }
 
     /// How the pool is now.
@@ -108,7 +110,7 @@ impl WorkerPool {
                 Ok(Some(offer)) => offer,
                 Ok(None) => return Err(PredictError::Stopped),
                 Err(_) if self.status.borrow().up == 0 => return Err(self.not_ready()),
-                Err(_) => return Err(PredictError::Busy { workers: self.count }),
+                Err(_) => return Err(PredictError::Busy { workers: self.status.borrow().count }),
             };
             // An offer outlives a worker that ended while idle: then it is refused, and the next one is tried.
             match offer.accept.send(job) {
@@ -134,7 +136,7 @@ impl WorkerPool {
     #[must_use]
     pub fn describe(&self) -> String {
         let status = self.status();
-        let mut line = format!("{} of {} workers up: {}", status.up, self.count, self.name);
+        let mut line = format!("{} of {} workers up: {}", status.up, status.count, self.name);
         if let Some(need) = status.need {
             // Writing to a String cannot fail.
             let _ = write!(line, ", needs {need}");

@@ -27,10 +27,6 @@ const LOG_LINE_LIMIT: usize = 4096;
 /// How long a worker that has ended may take to be reaped and its last words to arrive.
 const AFTERMATH: Duration = Duration::from_millis(500);
 
-/// How long before a request's deadline the last frame must have arrived. When it has not, the clip is to blame and
-/// the worker, which waits for it, is spared: at the deadline itself it would be killed.
-const CLIP_MARGIN: Duration = Duration::from_millis(500);
-
 /// A live worker. Dropping it kills it and everything that it started.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -38,6 +34,7 @@ pub(super) struct Process {
     child: Child,
     /// The child's process group, until it was killed.
     group: Option<Pid>,
+    clip_margin: Duration,
     stdin: ChildStdin,
     stdout: Lines<ChildStdout>,
     stderr: JoinHandle<()>,
@@ -97,6 +94,7 @@ impl Process {
             number,
             child,
             group: pid,
+            clip_margin: config.clip_margin,
             stdin,
             stdout: Lines::new(stdout, wire::LINE_LIMIT),
             stderr: tokio::spawn(log_stderr(stderr, number)),
@@ -142,7 +140,9 @@ impl Process {
             _ => None,
         };
 
-        let sending = send(&mut self.stdin, &line, frames, deadline - CLIP_MARGIN);
+        // A margin that does not fit into time leaves none for the clip.
+        let frames_due = deadline.checked_sub(self.clip_margin).unwrap_or_else(Instant::now);
+        let sending = send(&mut self.stdin, &line, frames, frames_due);
         let clip = match unless_interrupted(sending, &mut self.stdout).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(SendError::Clip(error))) => Err(error),

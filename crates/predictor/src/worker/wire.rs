@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use adit_media::{FrameFormat, Sampling};
+use adit_media::{FrameFormat, MediaLimits, Sampling};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -85,14 +86,13 @@ pub(super) fn parse_ready(line: &[u8]) -> Result<Need, String> {
                 if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
                     return bad(&format!("it asks for frames with a side outside 1..={MAX_SIDE}"));
                 }
-                if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-                    return bad("it asks for a frame rate that is not above 0");
+                let sampling = rate.map_or(Sampling::Every, Sampling::PerSecond);
+                let format = FrameFormat { width, height, sampling };
+                // What no clip would ever be decoded to is better said now than at the first challenge.
+                match format.check(&MediaLimits::default()) {
+                    Ok(()) => Ok(Need::Frames(format)),
+                    Err(error) => bad(&format!("it asks for frames that are never decoded ({error})")),
                 }
-                Ok(Need::Frames(FrameFormat {
-                    width,
-                    height,
-                    sampling: rate.map_or(Sampling::Every, Sampling::PerSecond),
-                }))
             }
         },
         _ => bad("its first line says neither ready and needs, nor error"),
@@ -109,43 +109,64 @@ pub(super) struct Expected {
 /// Why an answer line is no answer.
 #[derive(Debug, PartialEq)]
 pub(super) enum NoAnswer {
-    /// The model reported a failure; the worker is well.
+    /// The model reported a failure or gave a value that a validator would reject; the worker is in step.
     Failed(String),
-    /// The line is not what the protocol calls for; nobody knows what the worker would say next.
+    /// The line does not answer the request; nobody knows what the worker would say next.
     Broken(String),
 }
 
+/// What an answer line must have for the worker to be in step, whatever the model says in it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AnswerLine {
     id: u64,
-    predictions: Option<Vec<Action>>,
-    delivery: Option<Map<String, Value>>,
-    grades: Option<Grades>,
+    predictions: Option<IgnoredAny>,
+    delivery: Option<IgnoredAny>,
+    grades: Option<IgnoredAny>,
     error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Soccer {
+    predictions: Vec<Action>,
+}
+
+#[derive(Deserialize)]
+struct Cricket {
+    delivery: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Card {
+    grades: Grades,
 }
 
 /// Reads the line with which a worker answers a request.
 pub(super) fn parse_answer(line: &[u8], expected: Expected) -> Result<Answer, NoAnswer> {
     let broken = |what: String| NoAnswer::Broken(format!("{}: {}", clean(&what), quote(line)));
+    let failed = |what: String| NoAnswer::Failed(format!("bad value in its answer: {}", clean(&what)));
     let answer: AnswerLine = serde_json::from_slice(line)
         .map_err(|error| broken(format!("its answer cannot be read ({error})")))?;
     if answer.id != expected.id {
         return Err(broken(format!("it answered request {} when asked {}", answer.id, expected.id)));
     }
     let AnswerLine { id: _, predictions, delivery, grades, error } = answer;
-    let (answer, check) = match (expected.wanted, predictions, delivery, grades, error) {
-        (_, None, None, None, Some(error)) => return Err(NoAnswer::Failed(clean(&error))),
-        (Wanted::SoccerActions, Some(actions), None, None, None) => {
-            let check = actions.iter().try_for_each(check_action);
-            (Answer::Actions(actions), check)
+    match (expected.wanted, predictions, delivery, grades, error) {
+        (_, None, None, None, Some(error)) => Err(NoAnswer::Failed(clean(&error))),
+        (Wanted::SoccerActions, Some(_), None, None, None) => {
+            let Soccer { predictions } = content(line).map_err(failed)?;
+            predictions.iter().try_for_each(check_action).map_err(failed)?;
+            Ok(Answer::Actions(predictions))
         }
-        (Wanted::CricketDelivery, None, Some(row), None, None) => {
-            let check = check_delivery(&row);
-            (Answer::Delivery(row), check)
+        (Wanted::CricketDelivery, None, Some(_), None, None) => {
+            let Cricket { delivery } = content(line).map_err(failed)?;
+            check_delivery(&delivery).map_err(failed)?;
+            Ok(Answer::Delivery(delivery))
         }
-        (Wanted::CardGrades, None, None, Some(grades), None) => {
-            (Answer::Grades(grades), check_grades(&grades))
+        (Wanted::CardGrades, None, None, Some(_), None) => {
+            let Card { grades } = content(line).map_err(failed)?;
+            check_grades(&grades).map_err(failed)?;
+            Ok(Answer::Grades(grades))
         }
         (wanted, ..) => {
             let field = match wanted {
@@ -153,10 +174,19 @@ pub(super) fn parse_answer(line: &[u8], expected: Expected) -> Result<Answer, No
                 Wanted::CricketDelivery => "delivery",
                 Wanted::CardGrades => "grades",
             };
-            return Err(broken(format!("its answer has neither {field} alone nor error alone")));
+            Err(broken(format!("its answer has neither {field} alone nor error alone")))
         }
-    };
-    check.map(|()| answer).map_err(broken)
+    }
+}
+
+/// Reads what the model says in a line that is known to be an answer.
+fn content<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
+    const SHOWN: usize = 60;
+    serde_json::from_slice(line).map_err(|error| {
+        let read = &line[..error.column().min(line.len())];
+        let last = &read[read.len().saturating_sub(SHOWN)..];
+        format!("after {}: {error}", quote(last))
+    })
 }
 
 /// The beginning of what a worker printed, safe to put into a log line.
@@ -207,30 +237,57 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_bad_answer_is_named() {
-        let action = |fields: &str| format!(r#"{{"id":7,"predictions":[{{{fields}}}]}}"#);
+    fn a_line_that_is_no_answer_breaks_the_worker_and_says_why() {
         for (line, what) in [
-            ("hello".to_owned(), "cannot be read"),
-            ("[]".to_owned(), "cannot be read"),
-            (r#"{"predictions":[]}"#.to_owned(), "missing field `id`"),
-            (r#"{"id":8,"predictions":[]}"#.to_owned(), "answered request 8 when asked 7"),
-            (r#"{"id":7}"#.to_owned(), "neither predictions alone"),
-            (r#"{"id":7,"grades":null,"delivery":{}}"#.to_owned(), "neither predictions alone"),
-            (r#"{"id":7,"predictions":[],"error":"x"}"#.to_owned(), "neither predictions alone"),
-            (r#"{"id":7,"predictions":[],"more":1}"#.to_owned(), "unknown field `more`"),
-            (action(r#""frame":-1,"action":"pass""#), "cannot be read"),
-            (action(r#""frame":1.0,"action":"pass""#), "cannot be read"),
-            (action(r#""frame":"1","action":"pass""#), "cannot be read"),
-            (action(r#""frame":1,"action":null"#), "cannot be read"),
-            (action(r#""frame":1"#), "missing field `action`"),
-            (action(r#""frame":1,"action":"pass","confidence":1.01"#), "confidence 1.01"),
-            (action(r#""frame":1,"action":"pass","confidence":NaN"#), "cannot be read"),
-            (action(r#""frame":1,"action":"pass","confidence":null"#), "cannot be read"),
-            (action(r#""frame":1,"action":"pass","confidance":1"#), "unknown field `confidance`"),
+            ("hello", "cannot be read"),
+            ("[]", "cannot be read"),
+            (r#"{"id":7,"predictions":[{"frame":1,"action":"pass","confidence":NaN}]}"#, "cannot be read"),
+            (r#"{"id":7,"predictions":[]"#, "cannot be read"),
+            (r#"{"predictions":[]}"#, "missing field `id`"),
+            (r#"{"id":8,"predictions":[]}"#, "answered request 8 when asked 7"),
+            (r#"{"id":8,"predictions":[{"frame":-1}]}"#, "answered request 8 when asked 7"),
+            (r#"{"id":7}"#, "neither predictions alone"),
+            (r#"{"id":7,"predictions":null}"#, "neither predictions alone"),
+            (r#"{"id":7,"grades":null,"delivery":{}}"#, "neither predictions alone"),
+            (r#"{"id":7,"predictions":[],"error":"x"}"#, "neither predictions alone"),
+            (r#"{"id":7,"predictions":[],"predictions":[]}"#, "duplicate field `predictions`"),
+            (r#"{"id":7,"predictions":[],"more":1}"#, "unknown field `more`"),
         ] {
-            match soccer(&line) {
+            match soccer(line) {
                 Err(NoAnswer::Broken(text)) if text.contains(what) => {}
                 other => panic!("{line}: {other:?} does not say {what:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_bad_value_in_an_action_fails_the_request_and_is_named() {
+        for (fields, what) in [
+            (r#""frame":-1,"action":"pass""#, "integer `-1`"),
+            (r#""frame":1.0,"action":"pass""#, "floating point `1.0`"),
+            (r#""frame":"1","action":"pass""#, r#"string "1""#),
+            (r#""frame":1,"action":null"#, "invalid type: null"),
+            (r#""frame":1"#, "missing field `action`"),
+            (
+                r#""frame":1,"action":"pass","confidence":1.0000001"#,
+                "confidence 1.0000001 of the action at frame 1",
+            ),
+            (r#""frame":1,"action":"pass","confidence":1e300"#, "confidence 1e300 of"),
+            (r#""frame":1,"action":"pass","confidence":null"#, r#"\"confidence\":null`"#),
+            (r#""frame":1,"action":"pass","confidance":1"#, "unknown field `confidance`"),
+        ] {
+            match soccer(&format!(r#"{{"id":7,"predictions":[{{{fields}}}]}}"#)) {
+                Err(NoAnswer::Failed(text)) if text.contains(what) => {}
+                other => panic!("{fields}: {other:?} does not say {what:?}"),
+            }
+        }
+        let (long, escape) = ("x".repeat(10_000), r"\u001b[31m");
+        for bad in [format!("[{:?}]", long), format!(r#"["{escape}"]"#), format!("{long:?}")] {
+            match soccer(&format!(r#"{{"id":7,"predictions":{bad}}}"#)) {
+                Err(NoAnswer::Failed(text)) => {
+                    assert!(text.len() < 800 && !text.contains(char::is_control), "{text}");
+                }
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -251,10 +308,17 @@ mod tests {
             other(Wanted::CricketDelivery, &line),
             Ok(Answer::Delivery(row.as_object().unwrap().clone()))
         );
-        for bad in [r#"{"kph":"fast"}"#, r#"{"runs":1.5}"#, r#"{"speed":1}"#, r#"{"match":[1]}"#] {
-            let line = format!(r#"{{"id":7,"delivery":{bad}}}"#);
-            let answer = other(Wanted::CricketDelivery, &line);
-            assert!(matches!(answer, Err(NoAnswer::Broken(_))), "{bad}");
+        for (bad, what) in [
+            (r#"{"kph":"fast"}"#, r#"kph of a delivery is "fast" instead of a number"#),
+            (r#"{"runs":1.5}"#, "runs of a delivery is 1.5 instead of an integer"),
+            (r#"{"match":[1]}"#, "match of a delivery is [1] instead of text"),
+            (r#"{"speed":1}"#, r#"unknown field "speed""#),
+            ("[]", "expected a map"),
+        ] {
+            match other(Wanted::CricketDelivery, &format!(r#"{{"id":7,"delivery":{bad}}}"#)) {
+                Err(NoAnswer::Failed(text)) if text.contains(what) => {}
+                other => panic!("{bad}: {other:?} does not say {what:?}"),
+            }
         }
     }
 
@@ -267,8 +331,10 @@ mod tests {
         };
         assert!(other(Wanted::CardGrades, &line("10")).is_ok());
         for bad in ["0", "11", "300", "5.5", "null"] {
-            let answer = other(Wanted::CardGrades, &line(bad));
-            assert!(matches!(answer, Err(NoAnswer::Broken(_))), "{bad}");
+            match other(Wanted::CardGrades, &line(bad)) {
+                Err(NoAnswer::Failed(text)) if text.contains(bad) => {}
+                other => panic!("{bad}: {other:?}"),
+            }
         }
     }
 
@@ -310,7 +376,7 @@ mod tests {
         #[test]
         fn any_bytes_are_refused_or_keep_every_rule(line in prop::collection::vec(any::<u8>(), 0..200)) {
             let expected = Expected { id: 7, wanted: Wanted::SoccerActions };
-            if let Err(NoAnswer::Broken(text)) = parse_answer(&line, expected) {
+            if let Err(NoAnswer::Broken(text) | NoAnswer::Failed(text)) = parse_answer(&line, expected) {
                 prop_assert!(!text.chars().any(char::is_control));
             }
         }
@@ -333,7 +399,7 @@ mod tests {
                     }
                 }
                 refused => {
-                    prop_assert!(matches!(refused, Err(NoAnswer::Broken(_))));
+                    prop_assert!(matches!(refused, Err(NoAnswer::Failed(_))));
                     prop_assert!(!good);
                 }
             }
