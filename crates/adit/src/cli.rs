@@ -80,7 +80,7 @@ pub(crate) struct Rehearse {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) repeat: u32,
     /// Run Score's spot check afterwards: 120 s, scores within 0.02. With a URL: of the miner there
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(crate) spot_check: Option<String>,
     /// This host's address at which the miner can fetch a clip on disk
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]

@@ -48,10 +48,11 @@ impl Failure {
         }
     }
 
-    /// What the caller is told. A model's own words stay in the log: they may hold paths.
+    /// What the caller is told. The whole stays in the log: it may hold paths, and what this host can
+    /// reach is nobody's business.
     pub(crate) fn detail(&self) -> String {
         match self {
-            Self::Predict(PredictError::Media(error)) => error.to_string(),
+            Self::Media(error) | Self::Predict(PredictError::Media(error)) => error.for_caller(),
             Self::Predict(_) => "Prediction failed".to_owned(),
             other => other.to_string(),
         }

@@ -1,6 +1,7 @@
 //! What the miner runs with, resolved from the settings and checked before anything starts: a
 //! mistake stops the program with a hint, and never becomes a 500 on a request.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,13 +11,17 @@ use adit_chain::stake_file::{self, StakeFileError};
 use adit_keys::hotkey_file::{self, HotkeyFileError};
 use adit_keys::{AddressError, Hotkey};
 use adit_outbound::{AddressGuard, AllowListError};
-use adit_predictor::{Wanted, find_predictor_file};
+use adit_predictor::{
+    Environment as WorkerEnvironment, Wanted, WorkerConfig, find_predictor_file, python_program,
+};
 use adit_settings::{Environment, SettingError, Var, var};
 
 /// Time for a challenge's body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a request's head to arrive, and for an idle connection to stay.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most challenges worked on at once, and most that wait.
+const MOST_AT_ONCE: usize = 10_000;
 /// A validator waits 30 s from connect to last byte (section 1.4); two are left for the way back.
 const LIVE_DEADLINE: Duration = Duration::from_secs(28);
 /// A spot check waits 120 s (section 7).
@@ -56,30 +61,13 @@ pub struct Config {
 }
 
 /// Which backend answers, with what it takes to start it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum PredictorChoice {
     /// `pass` at every 25th frame.
     Baseline,
-    /// A Python file with `predict_actions`.
-    Python {
-        /// The interpreter.
-        python: PathBuf,
-        /// The file.
-        file: PathBuf,
-        /// Warm processes.
-        workers: usize,
-        /// Further variables that they may see.
-        environment: Vec<String>,
-    },
-    /// A program that speaks the worker protocol.
-    Command {
-        /// The program and its arguments.
-        command: Vec<String>,
-        /// Warm processes.
-        workers: usize,
-        /// Further variables that they may see.
-        environment: Vec<String>,
-    },
+    /// Warm worker processes: a Python file with `predict_actions`, or any program that speaks the
+    /// worker protocol.
+    Workers(WorkerConfig),
 }
 
 /// Why the miner cannot start. [`ConfigError::hint`] says what to type.
@@ -98,7 +86,7 @@ pub enum ConfigError {
         source: AddressError,
     },
     /// Signatures are to be checked but our own hotkey is unknown.
-    #[error("VERIFY_ENABLED is on, but the miner's own hotkey is unknown: {0}")]
+    #[error("the miner's own hotkey is unknown, and VERIFY_ENABLED is on: {0}")]
     NoHotkey(#[source] HotkeyFileError),
     /// The stake gate is on but there is nothing to judge by.
     #[error("BLACKLIST_ENABLED is on, but there is no stake table")]
@@ -109,6 +97,14 @@ pub enum ConfigError {
     /// `ADIT_ALLOWED_HOSTS`.
     #[error("`ADIT_ALLOWED_HOSTS`: {0}")]
     AllowList(#[from] AllowListError),
+    /// The program of a worker is not there.
+    #[error("`{name}`: there is no program `{program}`", program = .program.display())]
+    NoProgram {
+        /// The variable that names it.
+        name: &'static str,
+        /// The program.
+        program: PathBuf,
+    },
     /// The predictor's file is not there.
     #[error("no predictor file: {what}")]
     NoPredictorFile {
@@ -131,6 +127,7 @@ impl ConfigError {
                 "set STAKE_TABLE_FILE to a JSON file {\"<ss58 hotkey>\": stake} or fiber's nodes.json, or set \
                  BLACKLIST_ENABLED=false for local testing",
             ),
+            Self::NoProgram { .. } => Some("install it, name another one, or set ADIT_PREDICTOR=baseline"),
             Self::NoPredictorFile { .. } => Some(
                 "create scorevision/miner/private_track/predictor.py, name another file with ADIT_PREDICTOR_FILE, or set \
                  ADIT_PREDICTOR=baseline",
@@ -153,6 +150,12 @@ impl Config {
         let guard =
             AddressGuard::public_only().allowing(env.text(&var::ALLOWED_HOSTS)?.unwrap_or_default())?;
         let guard = if spot_check { guard.allowing(VIDEO_PROXY)? } else { guard };
+        // Without signatures it only guards against requests meant for others, so it may be unknown.
+        let own_hotkey = match own_hotkey(env) {
+            Ok(hotkey) => Some(hotkey),
+            Err(ConfigError::NoHotkey(_)) if !verify => None,
+            Err(error) => return Err(error),
+        };
         let default_deadline = if spot_check { SPOT_CHECK_DEADLINE } else { LIVE_DEADLINE };
 
         Ok(Self {
@@ -165,42 +168,54 @@ impl Config {
                 policy: Policy {
                     verify,
                     stake_gate,
-                    min_stake: non_negative(env, &var::MIN_STAKE_THRESHOLD)?,
-                    own_hotkey: own_hotkey(env, verify)?,
+                    min_stake: min_stake(env)?,
+                    own_hotkey,
                     dialects: dialects(env)?,
                 },
-                nonce_capacity: count(env, &var::NONCE_CAPACITY)?,
-                max_body: count(env, &var::MAX_BODY_BYTES)?,
+                nonce_capacity: count(env, &var::NONCE_CAPACITY, 1 << 32)?,
+                max_body: count(env, &var::MAX_BODY_BYTES, 1 << 30)?,
                 body_timeout: BODY_TIMEOUT,
             },
             stake_file: if stake_gate { Some(stake_table_file(env)?) } else { None },
-            stake_max_age: Duration::from_secs_f64(non_negative(env, &var::STAKE_TABLE_MAX_AGE)?),
+            stake_max_age: Duration::from_secs(count(env, &var::STAKE_TABLE_MAX_AGE, 1 << 32)? as u64),
             guard,
-            max_clip_bytes: count(env, &var::MAX_CLIP_BYTES)? as u64,
+            max_clip_bytes: count(env, &var::MAX_CLIP_BYTES, 1 << 40)? as u64,
             deadline: match env.text(&var::DEADLINE_SECONDS)? {
                 None => default_deadline,
-                Some(_) => Duration::from_secs(count(env, &var::DEADLINE_SECONDS)? as u64),
+                Some(_) => seconds(env, &var::DEADLINE_SECONDS)?,
             },
-            concurrency: count(env, &var::CONCURRENCY)?,
-            queue: env.parsed(&var::QUEUE, "a whole number of at least 0")?,
+            concurrency: count(env, &var::CONCURRENCY, MOST_AT_ONCE)?,
+            queue: queue(env)?,
             mode: mode(env)?,
             predictor: predictor(env)?,
-            ffmpeg: PathBuf::from(env.required(&var::FFMPEG)?),
+            ffmpeg: env.path(&var::FFMPEG)?.unwrap_or_default(),
         })
     }
 }
 
-/// A whole number of at least 1.
-fn count(env: &Environment, var: &'static Var) -> Result<usize, SettingError> {
-    let expected = "a whole number of at least 1";
-    let value = env.parsed(var, expected)?;
-    if value == 0 { Err(env.invalid(var, expected)) } else { Ok(value) }
+/// A whole number from 1 to `most`.
+fn count(env: &Environment, var: &'static Var, most: usize) -> Result<usize, SettingError> {
+    let expected = format!("a whole number from 1 to {most}");
+    let value = env.parsed(var, &expected)?;
+    if (1..=most).contains(&value) { Ok(value) } else { Err(env.invalid(var, &expected)) }
 }
 
-fn non_negative(env: &Environment, var: &'static Var) -> Result<f64, SettingError> {
+/// Whole seconds, at most an hour: a deadline beyond that is a mistake.
+fn seconds(env: &Environment, var: &'static Var) -> Result<Duration, SettingError> {
+    Ok(Duration::from_secs(count(env, var, 3600)? as u64))
+}
+
+fn queue(env: &Environment) -> Result<usize, SettingError> {
+    let expected = format!("a whole number from 0 to {MOST_AT_ONCE}");
+    let value = env.parsed(&var::QUEUE, &expected)?;
+    if value <= MOST_AT_ONCE { Ok(value) } else { Err(env.invalid(&var::QUEUE, &expected)) }
+}
+
+fn min_stake(env: &Environment) -> Result<f64, SettingError> {
     let expected = "a number of at least 0";
-    let value: f64 = env.parsed(var, expected)?;
-    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(env.invalid(var, expected)) }
+    let value: f64 = env.parsed(&var::MIN_STAKE_THRESHOLD, expected)?;
+    let good = value.is_finite() && value >= 0.0;
+    if good { Ok(value) } else { Err(env.invalid(&var::MIN_STAKE_THRESHOLD, expected)) }
 }
 
 fn dialects(env: &Environment) -> Result<Vec<Dialect>, SettingError> {
@@ -220,22 +235,21 @@ fn mode(env: &Environment) -> Result<Wanted, SettingError> {
     }
 }
 
-/// Our own address: as given, else from the wallet's public half, else from the hotkey file.
-/// Needed only where signatures are checked.
-fn own_hotkey(env: &Environment, verify: bool) -> Result<Option<Hotkey>, ConfigError> {
+/// This host's own hotkey address: as given by `ADIT_HOTKEY`, else from the wallet's public half, else
+/// from the hotkey file itself.
+///
+/// # Errors
+/// Where none of them gives an address.
+pub fn own_hotkey(env: &Environment) -> Result<Hotkey, ConfigError> {
     if let Some(text) = env.text(&var::HOTKEY_ADDRESS)? {
-        let parsed = text.parse();
-        return parsed.map(Some).map_err(|source| ConfigError::Address { text: text.to_owned(), source });
-    }
-    if !verify {
-        return Ok(None);
+        return text.parse().map_err(|source| ConfigError::Address { text: text.to_owned(), source });
     }
     let wallets = env.path(&var::WALLET_PATH)?.unwrap_or_default();
     let name = env.required(&var::HOTKEY_NAME)?;
     let file = hotkey_file::path(&wallets, env.required(&var::WALLET_NAME)?, name);
     let public = file.with_file_name(format!("{name}pub.txt"));
     let from = if public.is_file() { &public } else { &file };
-    hotkey_file::read_address(from).map(Some).map_err(ConfigError::NoHotkey)
+    hotkey_file::read_address(from).map_err(ConfigError::NoHotkey)
 }
 
 fn stake_table_file(env: &Environment) -> Result<PathBuf, ConfigError> {
@@ -249,10 +263,6 @@ fn stake_table_file(env: &Environment) -> Result<PathBuf, ConfigError> {
 }
 
 fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {
-    let workers = count(env, &var::WORKERS)?;
-    let extra = env.text(&var::WORKER_ENV)?.unwrap_or_default();
-    let environment: Vec<String> =
-        extra.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let choice = env.required(&var::PREDICTOR)?;
     if !matches!(choice, "auto" | "worker" | "baseline") {
         return Err(env.invalid(&var::PREDICTOR, "auto, worker or baseline").into());
@@ -260,27 +270,60 @@ fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {
     if choice == "baseline" {
         return Ok(PredictorChoice::Baseline);
     }
-    if let Some(command) = env.text(&var::WORKER_COMMAND)? {
-        let command = command.split_whitespace().map(str::to_owned).collect();
-        return Ok(PredictorChoice::Command { command, workers, environment });
-    }
-    let named = env.path(&var::PREDICTOR_FILE)?;
-    match find_predictor_file(named.as_deref()) {
-        Some(file) => {
-            let python = PathBuf::from(env.required(&var::PYTHON)?);
-            Ok(PredictorChoice::Python { python, file, workers, environment })
+    let workers = match env.text(&var::WORKER_COMMAND)? {
+        Some(command) => command_worker(command)?,
+        None => {
+            let named = env.path(&var::PREDICTOR_FILE)?;
+            match find_predictor_file(named.as_deref()) {
+                Some(file) => {
+                    let python = env.path(&var::PYTHON)?.unwrap_or_else(python_program);
+                    WorkerConfig::python(&runnable(&var::PYTHON, python)?, &file)
+                }
+                None if choice == "auto" && named.is_none() => return Ok(PredictorChoice::Baseline),
+                None => return Err(ConfigError::NoPredictorFile { what: not_found(named) }),
+            }
         }
-        None if choice == "auto" && named.is_none() => Ok(PredictorChoice::Baseline),
-        None => Err(ConfigError::NoPredictorFile {
-            what: named.map_or_else(
-                || {
-                    "none at scorevision/miner/private_track/predictor.py here, above, or above the program"
-                        .into()
-                },
-                |named| format!("{} does not exist", named.display()),
-            ),
-        }),
-    }
+    };
+    let extra = env.text(&var::WORKER_ENV)?.unwrap_or_default();
+    let extra: Vec<String> =
+        extra.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let variables = env.variables().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    Ok(PredictorChoice::Workers(WorkerConfig {
+        count: count(env, &var::WORKERS, 256)?,
+        start_limit: seconds(env, &var::WORKER_START_SECONDS)?,
+        environment: WorkerEnvironment::chosen_from(variables, &extra),
+        ..workers
+    }))
+}
+
+fn not_found(named: Option<PathBuf>) -> String {
+    named.map_or_else(
+        || "none at scorevision/miner/private_track/predictor.py here, above, or above the program".into(),
+        |named| format!("{} does not exist", named.display()),
+    )
+}
+
+fn command_worker(command: &str) -> Result<WorkerConfig, ConfigError> {
+    let mut words = command.split_whitespace();
+    let Some(program) = words.next() else {
+        return Err(ConfigError::NoProgram { name: var::WORKER_COMMAND.name, program: PathBuf::new() });
+    };
+    // Named by the program alone: arguments may hold what is not for the log.
+    let mut config = WorkerConfig::new(program, runnable(&var::WORKER_COMMAND, program.into())?);
+    config.args = words.map(Into::into).collect();
+    Ok(config)
+}
+
+/// The program where it can be found: as a path, or on the `PATH`. A worker that cannot be started
+/// would otherwise be tried again for ever.
+fn runnable(var: &'static Var, program: PathBuf) -> Result<PathBuf, ConfigError> {
+    let on_path = || {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join(&program)).find(|found| found.is_file())
+    };
+    let found =
+        if program.components().count() > 1 { program.is_file().then(|| program.clone()) } else { on_path() };
+    found.ok_or(ConfigError::NoProgram { name: var.name, program })
 }
 
 #[cfg(test)]
@@ -341,10 +384,42 @@ mod tests {
             ("MINER_MODE", "tennis"),
             ("ADIT_PREDICTOR", "guess"),
             ("ADIT_DEADLINE_SECONDS", "soon"),
+            ("ADIT_DEADLINE_SECONDS", "18446744073709551615"),
+            ("ADIT_QUEUE", "18446744073709551615"),
+            ("STAKE_TABLE_MAX_AGE_SECONDS", "1e20"),
         ] {
             let error = open_with(name, value).unwrap_err().to_string();
             assert!(error.contains(name), "{name}={value}: {error}");
         }
+    }
+
+    #[test]
+    fn a_worker_program_that_is_not_there_stops_the_start() {
+        for (name, value) in
+            [("ADIT_PYTHON", "/nowhere/python"), ("ADIT_WORKER_COMMAND", "no-such-program --x")]
+        {
+            let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+            let pairs = [OPEN[0], OPEN[1], ("ADIT_PREDICTOR_FILE", here), (name, value)];
+            let error = config(&pairs).unwrap_err();
+            assert!(matches!(error, ConfigError::NoProgram { .. }), "{error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn workers_see_the_listed_variables_of_both_layers_and_no_token() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "MODEL_DIR=/m\nDOCKERHUB_TOKEN=secret\nADIT_WORKER_ENV=MODEL_DIR\n")
+            .unwrap();
+        let pairs = [OPEN[0], OPEN[1], ("ADIT_WORKER_COMMAND", "cat"), ("PATH", "/bin")];
+        let process = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let env = Environment::layered(process, Some(file.path().to_owned())).unwrap();
+        let PredictorChoice::Workers(workers) = Config::from_settings(&env).unwrap().predictor else {
+            panic!("no workers")
+        };
+        let names = format!("{:?}", workers.environment);
+        assert!(names.contains("MODEL_DIR") && names.contains("PATH"), "{names}");
+        assert!(!names.contains("TOKEN"), "{names}");
     }
 
     #[test]

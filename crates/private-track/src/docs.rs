@@ -5,10 +5,12 @@
 //! with the four security headers left out where signatures are not checked. All assets are part of
 //! the program; the page loads nothing from elsewhere.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
 use serde_json::Value;
 use utoipa_swagger_ui::Config as SwaggerConfig;
 
@@ -68,15 +70,28 @@ pub(crate) fn redoc() -> Response<Body> {
     html(REDOC)
 }
 
-/// One of Swagger UI's own files, such as `swagger-ui.css`.
+/// The files of Swagger UI that are served, by their names below `/docs/`.
+const ASSETS: [(&str, &str); 4] = [
+    ("swagger-ui.css", "swagger-ui.css"),
+    ("swagger-ui-bundle.js", "swagger-ui-bundle.js"),
+    ("favicon-32x32.png", "favicon-32x32.png"),
+    ("oauth2-redirect", "oauth2-redirect.html"),
+];
+
+/// One of Swagger UI's own files. Each is in memory once, however many ask for it.
 pub(crate) fn asset(name: &str) -> Option<Response<Body>> {
-    static CONFIG: LazyLock<Arc<SwaggerConfig<'static>>> =
-        LazyLock::new(|| Arc::new(SwaggerConfig::from("/openapi.json")));
-    let name = if name == "oauth2-redirect" { "oauth2-redirect.html" } else { name };
-    let file = utoipa_swagger_ui::serve(name, Arc::clone(&CONFIG)).ok()??;
-    let mut response = Response::new(Body::from(file.bytes.into_owned()));
-    let content_type = HeaderValue::try_from(file.content_type).ok()?;
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    static FILES: LazyLock<HashMap<&str, (Bytes, HeaderValue)>> = LazyLock::new(|| {
+        let config = Arc::new(SwaggerConfig::from("/openapi.json"));
+        let load = |(name, file)| {
+            let file = utoipa_swagger_ui::serve(file, Arc::clone(&config)).ok()??;
+            let content_type = HeaderValue::try_from(file.content_type).ok()?;
+            Some((name, (Bytes::from(file.bytes.into_owned()), content_type)))
+        };
+        ASSETS.into_iter().filter_map(load).collect()
+    });
+    let (bytes, content_type) = FILES.get(name)?;
+    let mut response = Response::new(Body::from(bytes.clone()));
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
     Some(response)
 }
 

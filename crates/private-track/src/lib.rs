@@ -13,9 +13,11 @@ mod config;
 mod docs;
 mod metrics;
 pub mod rehearsal;
+mod routes;
 mod server;
 mod stakes;
+mod stall;
 pub mod wire;
 
-pub use config::{Config, ConfigError, PredictorChoice};
+pub use config::{Config, ConfigError, PredictorChoice, own_hotkey};
 pub use server::{Server, StartError};

@@ -10,7 +10,7 @@ use adit_auth::{Dialect, GateConfig, Policy};
 use adit_keys::{Hotkey, Keypair};
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client};
-use adit_predictor::Wanted;
+use adit_predictor::{Wanted, WorkerConfig, python_program};
 use adit_private_track::rehearsal::{ClipHost, Plan, Report, Sender, rehearse};
 use adit_private_track::{Config, PredictorChoice, Server};
 use adit_scoring::soccer::Event;
@@ -31,7 +31,7 @@ const WORKER: &str = include_str!("../../../../examples/worker-frames/predictor.
 
 pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
     let ffmpeg = PathBuf::from(env.required(&var::FFMPEG)?);
-    let python = PathBuf::from(env.required(&var::PYTHON)?);
+    let python = env.path(&var::PYTHON)?.unwrap_or_else(python_program);
     block_on(async {
         let stage = Stage::set(&ffmpeg).await?;
         println!(
@@ -49,7 +49,7 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
             );
             let file = stage.folder.path().join("predictor.py");
             std::fs::write(&file, WORKER).map_err(Failure::new)?;
-            let worker = PredictorChoice::Python { python, file, workers: 1, environment: Vec::new() };
+            let worker = PredictorChoice::Workers(WorkerConfig::python(&python, &file));
             shown.push(("worker", stage.rehearse(worker, &ffmpeg).await?));
         } else {
             println!("\nThe worker in Python is left out: there is no {} here.", python.display());
@@ -137,7 +137,7 @@ impl Stage {
         };
         let report = rehearse(&Client::new(AddressGuard::unrestricted())?, &plan).await;
         let _ = stop.send(());
-        serving.await.map_err(Failure::new)?;
+        serving.await.map_err(Failure::new)??;
         rehearse_command::print(&report, plan.truth.as_deref());
         Ok(report)
     }

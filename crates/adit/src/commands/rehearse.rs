@@ -1,5 +1,6 @@
 //! `sv rehearse`.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use adit_outbound::{AddressGuard, Client};
 use adit_private_track::rehearsal::{
     Attempt, ClipHost, Outcome, Plan, Report, SPOT_CHECK_BUDGET, SpotCheck, rehearse,
 };
+use adit_private_track::{ConfigError, own_hotkey};
 use adit_scoring::soccer::{Event, Prediction, Truth, Verdict};
 use adit_settings::{Environment, var};
 use serde_json::{Value, json};
@@ -38,36 +40,34 @@ pub(crate) fn run(env: &Environment, args: Rehearse) -> Result<ExitCode, Failure
         miner,
     };
     let truth = plan.truth.clone();
-    let report = block_on(async {
+    let remote = !plan.miner.contains("127.0.0.1") && !plan.miner.contains("localhost");
+    let (report, clip_host) = block_on(async {
         // What the operator typed may be anywhere, so the guard is off here.
         let client = Client::new(AddressGuard::unrestricted())?;
         if args.clip.contains("://") {
-            return Ok(rehearse(&client, &Plan { video_url: args.clip, ..plan }).await);
+            return Ok((rehearse(&client, &Plan { video_url: args.clip, ..plan }).await, None));
         }
         let host = ClipHost::start(Path::new(&args.clip), args.serve_on).await?;
-        Ok(rehearse(&client, &Plan { video_url: host.url(), ..plan }).await)
+        let report = rehearse(&client, &Plan { video_url: host.url(), ..plan }).await;
+        Ok((report, Some(args.serve_on)))
     })?;
     if args.json {
-        println!("{:#}", as_json(&report));
+        println!("{:#}", as_json(&report, truth.as_deref()));
     } else {
         print(&report, truth.as_deref());
+        for hint in hints(&report, clip_host, remote) {
+            println!("hint: {hint}");
+        }
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// As told, else this host's own from the settings; where there is none the miner either does not
-/// check it or says so.
+/// As told, else this host's own; where there is none the miner either does not check it or says so.
 fn miner_hotkey(env: &Environment, args: &Rehearse) -> Result<Hotkey, Failure> {
-    if let Some(hotkey) = args.miner_hotkey {
-        return Ok(hotkey);
+    match args.miner_hotkey.map_or_else(|| own_hotkey(env), Ok) {
+        Err(ConfigError::NoHotkey(_)) => Ok(Keypair::generate().hotkey()),
+        other => Ok(other?),
     }
-    if let Some(text) = env.text(&var::HOTKEY_ADDRESS)? {
-        return text.parse().map_err(|error| Failure::new(format!("`ADIT_HOTKEY={text}` is {error}")));
-    }
-    let wallets = env.path(&var::WALLET_PATH)?.unwrap_or_default();
-    let file =
-        hotkey_file::path(&wallets, env.required(&var::WALLET_NAME)?, env.required(&var::HOTKEY_NAME)?);
-    if file.is_file() { Ok(hotkey_file::read_address(&file)?) } else { Ok(Keypair::generate().hotkey()) }
 }
 
 fn read_truth(file: &Path) -> Result<Vec<Event>, Failure> {
@@ -99,9 +99,6 @@ pub(super) fn print(report: &Report, truth: Option<&[Event]>) {
     }
     if let Some(check) = &report.spot_check {
         println!("{}", spot_check_line(check));
-    }
-    for hint in hints(report) {
-        println!("hint: {hint}");
     }
 }
 
@@ -178,7 +175,9 @@ fn spot_check_line(check: &SpotCheck) -> String {
     format!("{mark} spot check: {}{scores}{took}", check.reason)
 }
 
-fn hints(report: &Report) -> Vec<&'static str> {
+/// What to do about refusals. `clip_host` is where this command served the clip, if it did; `remote`
+/// tells that the miner runs elsewhere.
+fn hints(report: &Report, clip_host: Option<IpAddr>, remote: bool) -> Vec<String> {
     let said = |words: &str| {
         report.attempts.iter().any(
             |attempt| matches!(&attempt.outcome, Outcome::Status { detail, .. } if detail.contains(words)),
@@ -188,23 +187,35 @@ fn hints(report: &Report) -> Vec<&'static str> {
     if said("Hotkey not found in metagraph") {
         hints.push(
             "the miner's stake table lacks the signing hotkey: sign with --signer, add it to STAKE_TABLE_FILE, or run \
-             the miner with BLACKLIST_ENABLED=false",
+             the miner with BLACKLIST_ENABLED=false"
+                .to_owned(),
         );
     }
     if said("Invalid miner hotkey") {
-        hints.push("name the miner's own hotkey with --miner-hotkey");
+        hints.push("name the miner's own hotkey with --miner-hotkey".to_owned());
     }
-    if said("allow-list") {
-        hints.push("the miner may not fetch from this address: start it with ADIT_ALLOWED_HOSTS=127.0.0.1");
+    if said("cannot be fetched") {
+        hints.push(match clip_host {
+            Some(address) if remote && address.is_loopback() => {
+                "the miner cannot reach a clip on this host's loopback: name an address that it can reach with \
+                 --serve-on"
+                    .to_owned()
+            }
+            Some(address) => format!(
+                "the miner may not fetch from a private address: start it with ADIT_ALLOWED_HOSTS={address}"
+            ),
+            None => "the miner's log says why it cannot fetch the clip".to_owned(),
+        });
     }
     if report.attempts.iter().any(|attempt| matches!(attempt.outcome, Outcome::Unreachable(_))) {
-        hints.push("is the miner running? `sv serve` starts it; --miner names another address");
+        hints.push("is the miner running? `sv serve` starts it; --miner names another address".to_owned());
     }
     hints
 }
 
-fn as_json(report: &Report) -> Value {
-    let attempts: Vec<Value> = report.attempts.iter().map(attempt_json).collect();
+fn as_json(report: &Report, truth: Option<&[Event]>) -> Value {
+    let attempts: Vec<Value> =
+        report.attempts.iter().map(|attempt| attempt_json(attempt, truth.unwrap_or_default())).collect();
     let spot_check = report.spot_check.as_ref().map(|check| {
         json!({
             "status": if check.passed { "PASS" } else { "FAIL" },
@@ -223,11 +234,11 @@ fn as_json(report: &Report) -> Value {
     })
 }
 
-fn attempt_json(attempt: &Attempt) -> Value {
+fn attempt_json(attempt: &Attempt, truth: &[Event]) -> Value {
     let outcome = match &attempt.outcome {
         Outcome::Answered { kind, predictions, verdict, .. } => json!({
             "status": "answered", "kind": kind, "predictions": predictions.len(),
-            "verdict": verdict.as_ref().map(|verdict| verdict_json(predictions, verdict)),
+            "verdict": verdict.as_ref().map(|verdict| verdict_json(predictions, truth, verdict)),
         }),
         Outcome::Status { status, detail } => {
             json!({"status": "http_error", "code": status, "detail": detail})
@@ -245,25 +256,40 @@ fn attempt_json(attempt: &Attempt) -> Value {
     })
 }
 
-fn verdict_json(predictions: &[Event], verdict: &Verdict) -> Value {
+fn verdict_json(predictions: &[Event], truth: &[Event], verdict: &Verdict) -> Value {
     let actions: Vec<Value> = predictions
         .iter()
         .zip(&verdict.predictions)
         .map(|(event, outcome)| {
-            let (result, points, distance) = match outcome {
-                Prediction::Matched { distance_s, points, .. } => ("matched", *points, Some(*distance_s)),
-                Prediction::Penalised(weight) => ("penalised", -weight, None),
-                Prediction::Ignored => ("ignored", 0.0, None),
+            let (result, points, row, distance) = match outcome {
+                Prediction::Matched { truth, distance_s, points } => {
+                    ("matched", *points, Some(*truth), Some(*distance_s))
+                }
+                Prediction::Penalised(weight) => ("penalised", -weight, None, None),
+                Prediction::Ignored => ("ignored", 0.0, None, None),
             };
-            json!({
-                "frame": u64::try_from(event.frame).ok(), "action": event.action, "result": result, "points": points,
-                "distance_s": distance,
-            })
+            let mut line = event_json(event);
+            line["result"] = result.into();
+            line["points"] = points.into();
+            line["truth"] = row.map_or(Value::Null, |row| event_json(&truth[row]));
+            line["distance_s"] = distance.into();
+            line
         })
         .collect();
+    let missed: Vec<&Event> = truth
+        .iter()
+        .zip(&verdict.truth)
+        .filter_map(|(event, outcome)| matches!(outcome, Truth::Missed).then_some(event))
+        .collect();
+    let missed: Vec<Value> = missed.into_iter().map(event_json).collect();
     json!({
         "matched": verdict.matched, "penalty": verdict.penalty, "total_weight": verdict.total_weight,
         "actions": actions,
-        "missed": verdict.truth.iter().filter(|outcome| matches!(outcome, Truth::Missed)).count(),
+        "missed": missed,
     })
+}
+
+/// Frames beyond 64 bits occur only in answers made to break readers.
+fn event_json(event: &Event) -> Value {
+    json!({"frame": u64::try_from(event.frame).ok(), "action": event.action})
 }

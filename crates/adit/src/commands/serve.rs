@@ -23,7 +23,7 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
                     _ = interrupt.recv() => tracing::info!("SIGINT"),
                 }
             })
-            .await;
+            .await?;
         Ok(ExitCode::SUCCESS)
     })
 }

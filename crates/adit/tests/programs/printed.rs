@@ -1,6 +1,6 @@
 //! What is printed, whole: a change here is a change that operators see.
 
-use crate::process::{program, run, shown};
+use crate::process::{finish, program, run, shown};
 
 #[test]
 fn help_of_sv() {
@@ -42,31 +42,29 @@ fn gascli_says_that_it_is_to_come() {
 
 #[test]
 fn a_missing_wallet_stops_the_start() {
-    let output = program("sv").arg("serve").env("BITTENSOR_WALLET_PATH", "/nowhere").output().unwrap();
+    let output = finish(program("sv").arg("serve").env("BITTENSOR_WALLET_PATH", "/nowhere"));
     insta::assert_snapshot!(shown(&output));
 }
 
 #[test]
 fn a_missing_stake_table_stops_the_start() {
     let address = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-    let output = program("sv").arg("serve").env("ADIT_HOTKEY", address).output().unwrap();
+    let output = finish(program("sv").arg("serve").env("ADIT_HOTKEY", address));
     insta::assert_snapshot!(shown(&output));
 }
 
 #[test]
 fn a_rehearsal_without_a_miner_says_what_to_start() {
-    let output = program("sv")
-        .args([
-            "rehearse",
-            "http://127.0.0.1:9/clip.mp4",
-            "--miner",
-            "http://127.0.0.1:9",
-            "--as",
-            "head",
-            "--json",
-        ])
-        .output()
-        .unwrap();
+    let arguments = [
+        "rehearse",
+        "http://127.0.0.1:9/clip.mp4",
+        "--miner",
+        "http://127.0.0.1:9",
+        "--as",
+        "head",
+        "--json",
+    ];
+    let output = run("sv", &arguments);
     assert_eq!(output.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["attempts"][0]["outcome"]["status"], "unreachable");
@@ -76,8 +74,19 @@ fn a_rehearsal_without_a_miner_says_what_to_start() {
 fn a_truth_file_of_another_shape_is_said_with_an_example() {
     let truth = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("truth.json");
     std::fs::write(&truth, r#"{"pass": 45}"#).unwrap();
-    let output = program("sv").args(["rehearse", "x.mp4", "--truth"]).arg(&truth).output().unwrap();
+    let output = finish(program("sv").args(["rehearse", "x.mp4", "--truth"]).arg(&truth));
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("no list of actions") && stderr.contains("hint: expected JSON"), "{stderr}");
+}
+
+/// The whole way, twice: match, server, all senders, score and spot check.
+#[test]
+fn the_demo_passes() {
+    let output = run("adit", &["demo"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let summary = text.split_once("What scored what").unwrap().1;
+    assert_eq!(summary.matches("6 of 6").count(), 2, "{summary}");
+    assert_eq!(summary.matches("PASS").count(), 2, "{summary}");
 }

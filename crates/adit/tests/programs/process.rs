@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program of this build with nothing of this process's environment but `PATH`, in an empty
-/// directory, so that no `.env` and no wallet of the machine takes part.
+/// directory and without a `.env`, so that no configuration of the machine takes part.
 pub(crate) fn program(name: &str) -> Command {
     let path = match name {
         "adit" => env!("CARGO_BIN_EXE_adit"),
@@ -22,17 +22,46 @@ pub(crate) fn program(name: &str) -> Command {
     };
     let mut command = Command::new(path);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).current_dir(empty_directory());
+    command.env("ADIT_ENV_FILE", "/dev/null");
     command
 }
 
+/// Below the root of the file system, so that no checkout with a predictor file lies above it.
 fn empty_directory() -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("empty");
+    let path = std::env::temp_dir().join("adit-test-empty");
     std::fs::create_dir_all(&path).unwrap();
     path
 }
 
 pub(crate) fn run(name: &str, arguments: &[&str]) -> Output {
-    program(name).args(arguments).output().unwrap()
+    finish(program(name).args(arguments))
+}
+
+/// Runs a program to its end, and ends it where it has none.
+pub(crate) fn finish(command: &mut Command) -> Output {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Read while it runs, so that a full pipe cannot be what keeps it.
+    let mut pipes = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let reading = std::thread::spawn(move || {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        pipes.0.read_to_end(&mut stdout).unwrap();
+        pipes.1.read_to_end(&mut stderr).unwrap();
+        (stdout, stderr)
+    });
+    let until = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > until {
+            child.kill().unwrap();
+            panic!("{command:?} did not end: {:?}", reading.join());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let (stdout, stderr) = reading.join().unwrap();
+    Output { status, stdout, stderr }
 }
 
 /// Exit code, stdout and stderr as one text, for snapshots.

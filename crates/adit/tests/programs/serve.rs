@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use crate::process::{Miner, program};
+use adit_synthetic::{Match, MatchFormat};
+use serde_json::Value;
+
+use crate::process::{Miner, finish, program};
 
 fn open(command: &mut Command) {
     command
@@ -32,7 +35,7 @@ fn a_taken_port_ends_it_with_a_hint() {
     let mut second = program("sv");
     second.arg("serve");
     open(&mut second);
-    let output = second.env("MINER_PORT", first.address.port().to_string()).output().unwrap();
+    let output = finish(second.env("MINER_PORT", first.address.port().to_string()));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr.contains("error: cannot listen on 0.0.0.0:"), "{stderr}");
@@ -47,7 +50,7 @@ fn settings_come_from_the_nearest_env_file_with_its_comments() {
     let text = "BLACKLIST_ENABLED=false  # local\nVERIFY_ENABLED=no\nADIT_PREDICTOR=baseline\nnonsense\n";
     std::fs::write(folder.path().join(".env"), text).unwrap();
     let miner = Miner::start(|command| {
-        command.current_dir(&inner);
+        command.current_dir(&inner).env_remove("ADIT_ENV_FILE");
     });
     let warned = |line: &String| line.contains("WARNING:") && line.contains(".env: line 4 is not NAME=value");
     assert!(miner.started_with.iter().any(warned), "{:#?}", miner.started_with);
@@ -86,4 +89,54 @@ fn a_flood_of_bad_requests_leaves_it_up_and_small() {
     let after = miner.resident_kib();
     assert!(after < before + SLACK, "{before} KiB before, {after} KiB after");
     assert!(miner.get("/docs").starts_with("HTTP/1.1 200"));
+}
+
+/// `sv rehearse` against `sv serve`, both as processes: a clip on disk, its truth, a spot check, JSON.
+#[tokio::test]
+async fn a_rehearsal_scores_a_running_miner() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clip, truth) = (folder.path().join("clip.mp4"), folder.path().join("clip.json"));
+    let drawn = Match::new(3, MatchFormat { width: 160, height: 90, fps: 25, seconds: 8 });
+    let ffmpeg = adit_media::Ffmpeg::find(None).await.unwrap();
+    let deadline = tokio::time::Instant::now() + crate::process::PATIENCE;
+    drawn.write_clip(&ffmpeg, &clip, deadline).await.unwrap();
+    std::fs::write(&truth, serde_json::to_string(drawn.truth()).unwrap()).unwrap();
+    let miner = Miner::start(|command| {
+        open(command);
+        command.env("ADIT_ALLOWED_HOSTS", "127.0.0.1");
+    });
+    let arguments = |json: bool| {
+        let mut command = program("sv");
+        command.arg("rehearse").arg(&clip).arg("--truth").arg(&truth);
+        command.args(["--repeat", "2", "--spot-check", "--miner", &format!("http://{}", miner.address)]);
+        command.args(json.then_some("--json"));
+        command
+    };
+    let output = finish(&mut arguments(true));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!(report["attempts"].as_array().unwrap().len(), 6);
+    assert_eq!((&report["identical"], &report["spot_check"]["status"]), (&true.into(), &"PASS".into()));
+    let verdict = &report["attempts"][0]["outcome"]["verdict"];
+    let rows = verdict["actions"].as_array().unwrap().len();
+    let matched =
+        verdict["actions"].as_array().unwrap().iter().filter(|row| row["result"] == "matched").count();
+    let missed = verdict["missed"].as_array().unwrap().len();
+    assert_eq!((rows, matched + missed), (8, drawn.truth().len()), "{verdict:#}");
+
+    let text = String::from_utf8(finish(&mut arguments(false)).stdout).unwrap();
+    assert!(text.contains("✓ PASS spot check: score_match"), "{text}");
+    assert_eq!(text.matches("missed").count(), missed, "{text}");
+}
+
+#[test]
+fn a_rehearsal_says_what_to_allow_when_the_miner_may_not_fetch() {
+    let clip = tempfile::NamedTempFile::new().unwrap();
+    let miner = Miner::start(open);
+    let mut command = program("sv");
+    command.arg("rehearse").arg(clip.path()).args(["--miner", &format!("http://{}", miner.address)]);
+    let output = finish(&mut command);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("hint: ") && text.contains("ADIT_ALLOWED_HOSTS=127.0.0.1"), "{text}");
 }

@@ -62,6 +62,9 @@ pub enum JsonError {
     /// Arrays and objects nest deeper than [`MAX_DEPTH`].
     #[error("arrays and objects nest deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// There are more values than the caller takes.
+    #[error("there are too many values")]
+    TooMany,
     /// An integer has more digits than Python converts.
     #[error("an integer has more than {INTEGER_DIGITS} digits")]
     IntegerTooLong,
@@ -73,9 +76,18 @@ impl Json {
     /// # Errors
     /// As [`JsonError`] lists. The first error in the text is reported.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        Self::parse_within(bytes, usize::MAX)
+    }
+
+    /// Reads a document of at most `max_values` values, for text from a stranger: a value takes up to a
+    /// hundred times the memory of its text.
+    ///
+    /// # Errors
+    /// As [`Json::parse`].
+    pub fn parse_within(bytes: &[u8], max_values: usize) -> Result<Self, JsonError> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes).map_err(|error| JsonError::Encoding(error.valid_up_to()))?;
-        reader::document(text)
+        reader::document(text, max_values)
     }
 
     /// An object of the given entries, in their order.

@@ -9,6 +9,9 @@ use adit_scoring::soccer::{Era, read_frame};
 use super::json::{Json, JsonError};
 use super::lax::{Errors, FieldError, Loc, summary};
 
+/// Most JSON values of a challenge, unknown fields included. Frames take four each.
+const MAX_VALUES: usize = 20_000;
+
 /// A challenge that follows the schema. URLs are any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChallengeRequest {
@@ -128,7 +131,7 @@ fn document(body: &[u8], content_type: Option<&str>) -> Result<Json, Rejection> 
     if !is_json(content_type) {
         return Ok(Json::String(String::from_utf8_lossy(body).into_owned()));
     }
-    Json::parse(body).map_err(|error| match error {
+    Json::parse_within(body, MAX_VALUES).map_err(|error| match error {
         JsonError::Syntax { message, position, .. } => Rejection::Invalid(vec![FieldError {
             kind: "json_invalid",
             loc: vec![Loc::Key("body"), Loc::Index(position)],
@@ -322,8 +325,15 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_values_is_refused_before_it_is_in_memory() {
+        let body =
+            format!(r#"{{"challenge_id":"a","video_url":"b","x":[{}1]}}"#, "{\"\":0},".repeat(1_000_000));
+        assert_eq!(refusal(body.as_bytes(), None).0, 400);
+    }
+
+    #[test]
     fn a_flood_of_errors_gets_a_small_answer() {
-        let body = format!(r#"{{"challenge_id":"a","frames":[{}1]}}"#, "[1,2,3],".repeat(1_000_000));
+        let body = format!(r#"{{"challenge_id":"a","frames":[{}1]}}"#, "[1,2,3],".repeat(4_000));
         let (status, answer) = refusal(body.as_bytes(), None);
         assert_eq!(status, 422);
         assert!(answer.len() < 50_000, "{}", answer.len());

@@ -1,6 +1,7 @@
 //! What well-behaved callers get.
 
 use adit_auth::{Dialect, Spelling, sign_headers, unix_nanos};
+use adit_predictor::WorkerConfig;
 use adit_private_track::PredictorChoice;
 use adit_stand_in::video_host::Reply;
 use serde_json::{Value, json};
@@ -89,8 +90,7 @@ async fn the_guides_predictor_file_answers() {
                     return [FramePrediction(frame=45, action=\"pass\")]\n";
     std::fs::write(&file, text).unwrap();
     let fixture = Fixture::with(|config| {
-        let python = "python3".into();
-        config.predictor = PredictorChoice::Python { python, file, workers: 1, environment: Vec::new() };
+        config.predictor = PredictorChoice::Workers(WorkerConfig::python("python3".as_ref(), &file));
     })
     .await;
     fixture.until("/predictor/ready", |ready| *ready == true).await;
@@ -114,7 +114,7 @@ async fn two_answers_to_one_clip_are_the_same_but_for_the_time() {
 #[tokio::test]
 async fn a_challenge_under_way_ends_after_the_stop() {
     let mut fixture = Fixture::start().await;
-    let slow = Reply::bytes(clip().await).throttled(200_000);
+    let slow = Reply::bytes(clip().await).throttled(4_000);
     let url = fixture.host.serve("/clip.mp4", slow);
     let body = json!({"challenge_id": "c", "video_url": url}).to_string();
     let headers = fixture.signed(Dialect::Fiber, body.as_bytes());

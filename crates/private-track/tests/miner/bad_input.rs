@@ -186,7 +186,11 @@ async fn clips_inside_the_hosts_own_networks_are_refused() {
     ] {
         let (status, answer) = fixture.clip_challenge(&url).await;
         assert_eq!(status, 500, "{url}: {answer}");
+        // The caller is not told why: that would make the miner a scanner of its network.
+        assert_eq!(answer["detail"], "the clip cannot be fetched", "{url}");
     }
+    // No byte of what lies behind the redirects was asked for.
+    assert_eq!(fixture.host.served().iter().filter(|served| served.path == "/clip.mp4").count(), 0);
     assert_eq!(fixture.clip_challenge(&allowed("/clip.mp4")).await.0, 200);
 }
 
@@ -227,9 +231,11 @@ async fn beyond_the_queue_the_answer_is_503_and_docs_still_answer() {
     assert_eq!((status, answer["detail"].as_str()), (503, Some("the queue is full")));
     assert!(fixture.is_up().await);
 
-    // The caller goes away: its work is cancelled and its place is free.
+    // The caller goes away: its work is cancelled, its place is free, and the operator is told.
     drop(stuck);
     fixture.until("/queue/working", |working| *working == 0).await;
+    let metrics = fixture.get("/metrics").await;
+    assert!(metrics.contains(r#"adit_private_challenges_total{outcome="caller_left"} 1"#), "{metrics}");
 }
 
 #[tokio::test]
@@ -242,6 +248,18 @@ async fn a_port_that_is_taken_is_said_with_a_hint() {
     let error = Server::bind(second).await.unwrap_err();
     assert!(matches!(error, StartError::Listen { .. }), "{error}");
     assert!(error.hint().unwrap().contains("MINER_PORT"));
+}
+
+#[tokio::test]
+async fn a_missing_decoder_ends_the_server_with_a_hint() {
+    let stakes = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(stakes.path(), "{}").unwrap();
+    let mut config = config(Keypair::generate().hotkey(), stakes.path());
+    config.ffmpeg = "/nowhere/ffmpeg".into();
+    let serving = Server::bind(config).await.unwrap().serve(std::future::pending());
+    let error = timeout(PATIENCE, serving).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("/nowhere/ffmpeg"), "{error}");
+    assert!(error.hint().unwrap().contains("ADIT_FFMPEG"));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use adit_keys::{Hotkey, Keypair};
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client, Limits, Response};
 use adit_predictor::Wanted;
-use adit_private_track::{Config, PredictorChoice, Server};
+use adit_private_track::{Config, PredictorChoice, Server, StartError};
 use adit_stand_in::video_host::VideoHost;
 use adit_synthetic::{Match, MatchFormat};
 use http::HeaderMap;
@@ -34,7 +34,7 @@ pub(crate) struct Fixture {
     pub(crate) host: VideoHost,
     client: Client,
     stop: Option<oneshot::Sender<()>>,
-    serving: Option<JoinHandle<()>>,
+    serving: Option<JoinHandle<Result<(), StartError>>>,
     _folder: tempfile::TempDir,
 }
 
@@ -102,7 +102,7 @@ impl Fixture {
     /// Tells the server to stop and waits until it has.
     pub(crate) async fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
-        timeout(PATIENCE, self.serving.take().unwrap()).await.unwrap().unwrap();
+        timeout(PATIENCE, self.serving.take().unwrap()).await.unwrap().unwrap().unwrap();
     }
 
     pub(crate) fn signed(&self, dialect: Dialect, body: &[u8]) -> HeaderMap {

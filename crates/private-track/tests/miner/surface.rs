@@ -1,5 +1,6 @@
 //! Every route, and what an operator's tools read from them.
 
+use adit_predictor::WorkerConfig;
 use adit_private_track::PredictorChoice;
 use adit_stand_in::video_host::Reply;
 use serde_json::Value;
@@ -91,8 +92,9 @@ async fn a_stake_table_that_nobody_refreshes_is_called_stale() {
 #[tokio::test]
 async fn docs_are_503_until_the_model_is_loaded() {
     let fixture = Fixture::with(|config| {
-        let command = vec!["sleep".to_owned(), "60".to_owned()];
-        config.predictor = PredictorChoice::Command { command, workers: 1, environment: Vec::new() };
+        let mut worker = WorkerConfig::new("asleep", "sleep");
+        worker.args = vec!["60".into()];
+        config.predictor = PredictorChoice::Workers(worker);
     })
     .await;
     assert!(fixture.get("/docs").await.starts_with("HTTP/1.1 503 "));

@@ -4,9 +4,9 @@ use indexmap::IndexMap;
 
 use super::{INTEGER_DIGITS, Json, JsonError, MAX_DEPTH};
 
-/// Reads a whole document.
-pub(super) fn document(text: &str) -> Result<Json, JsonError> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
+/// Reads a whole document of at most `max_values` values.
+pub(super) fn document(text: &str, max_values: usize) -> Result<Json, JsonError> {
+    let mut reader = Reader { text, at: 0, depth: 0, values_left: max_values };
     reader.skip_blanks();
     let value = reader.value()?;
     reader.skip_blanks();
@@ -21,6 +21,8 @@ struct Reader<'a> {
     /// The next byte to read; always at the start of a character.
     at: usize,
     depth: usize,
+    /// A value takes up to a hundred times the memory of its text.
+    values_left: usize,
 }
 
 impl Reader<'_> {
@@ -46,6 +48,7 @@ impl Reader<'_> {
     }
 
     fn value(&mut self) -> Result<Json, JsonError> {
+        self.values_left = self.values_left.checked_sub(1).ok_or(JsonError::TooMany)?;
         match self.peek() {
             Some(b'"') => self.string().map(|(text, broken)| match broken {
                 true => Json::BrokenString(text),
@@ -349,5 +352,12 @@ mod tests {
         assert!(Json::parse(nested(MAX_DEPTH).as_bytes()).is_ok());
         assert_eq!(Json::parse(nested(MAX_DEPTH + 1).as_bytes()), Err(JsonError::TooDeep));
         assert_eq!(Json::parse("{\"a\":".repeat(1_000_000).as_bytes()), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded() {
+        let three = b"[1, {\"a\": 2}]";
+        assert!(Json::parse_within(three, 4).is_ok());
+        assert_eq!(Json::parse_within(three, 3), Err(JsonError::TooMany));
     }
 }

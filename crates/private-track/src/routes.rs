@@ -1,0 +1,241 @@
+//! The routes: what is answered to whom.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant as StdInstant, SystemTime};
+
+use adit_auth::{Gate, GateLayer, Refusal, Verified};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, Response, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::admission::Admission;
+use crate::challenge::{Failure, Solver};
+use crate::docs;
+use crate::metrics::{Metrics, Snapshot};
+use crate::wire::request::{ChallengeRequest, Rejection};
+use crate::wire::{answer, request};
+
+/// A body above this is read off the threads that serve sockets.
+const LARGE_BODY: usize = 64 * 1024;
+
+/// What the routes share.
+#[derive(Debug)]
+pub(crate) struct Miner {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) solver: Solver,
+    pub(crate) admission: Admission,
+    pub(crate) metrics: Metrics,
+    pub(crate) deadline: Duration,
+    pub(crate) stake_max_age: Duration,
+    pub(crate) stake_gate: bool,
+    pub(crate) started: StdInstant,
+}
+
+pub(crate) fn router(miner: Arc<Miner>) -> Router {
+    let gated = post(challenge)
+        .layer(GateLayer(Arc::clone(&miner.gate)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&miner), count_refusals));
+    Router::new()
+        .route("/challenge", gated)
+        .route("/docs", get(docs_page))
+        .route("/docs/{asset}", get(docs_asset))
+        .route("/redoc", get(|| async { docs::redoc() }))
+        .route("/openapi.json", get(openapi))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .method_not_allowed_fallback(|| async {
+            detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+        })
+        .fallback(not_found)
+        .with_state(miner)
+}
+
+async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Response<Body> {
+    let began = StdInstant::now();
+    let deadline = Instant::now() + miner.deadline;
+    let (parts, body) = request.into_parts();
+    // The gate has bounded the body and put it in memory; this only takes it out again.
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return detail(StatusCode::BAD_REQUEST, "There was an error parsing the body");
+    };
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let challenge = match parse(body, content_type).await {
+        Ok(challenge) => challenge,
+        Err(rejection) => {
+            miner.metrics.ended("invalid", began.elapsed());
+            tracing::warn!("invalid challenge: {rejection}");
+            let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            return json_text(status, rejection.body());
+        }
+    };
+    let id: String = challenge.challenge_id.chars().take(64).collect();
+    let (validator, dialect) = caller(&parts.extensions);
+    tracing::info!(challenge = ?id, validator, dialect, "challenge received");
+
+    // Dropped with this future where the caller goes away, as validators do after 30 s.
+    let mut left = CallerLeft { miner: &miner, id: &id, began, armed: true };
+    let work = async {
+        let _turn = miner.admission.turn().await.map_err(|_| Failure::QueueFull)?;
+        miner.solver.solve(&challenge, deadline).await
+    };
+    let outcome = tokio::time::timeout_at(deadline, work).await;
+    let outcome = outcome.unwrap_or_else(|_| Err(Failure::OutOfTime(miner.deadline.as_secs_f64())));
+    left.armed = false;
+    let took = began.elapsed();
+    match outcome {
+        Ok(answer) => {
+            miner.metrics.ended("answered", took);
+            let seconds = took.as_secs_f64();
+            let text = answer::encode(&challenge.challenge_id, &answer, seconds);
+            tracing::info!(challenge = ?id, bytes = text.len(), seconds, "challenge answered");
+            json_text(StatusCode::OK, text)
+        }
+        Err(failure) => {
+            miner.metrics.ended(failure.label(), took);
+            tracing::error!(challenge = ?id, seconds = took.as_secs_f64(), "challenge failed: {failure}");
+            detail(failure.status(), &failure.detail())
+        }
+    }
+}
+
+/// Reads a challenge; a large one off the threads that serve sockets.
+async fn parse(body: Bytes, content_type: Option<&str>) -> Result<ChallengeRequest, Rejection> {
+    if body.len() <= LARGE_BODY {
+        return request::parse(&body, content_type);
+    }
+    let content_type = content_type.map(str::to_owned);
+    let parsing = tokio::task::spawn_blocking(move || request::parse(&body, content_type.as_deref()));
+    // The reader does not panic; if it did, the body would be to blame.
+    parsing.await.unwrap_or_else(|_| Err(Rejection::Invalid(Vec::new())))
+}
+
+/// Tells of a challenge whose caller went away before the answer: nothing else would.
+struct CallerLeft<'a> {
+    miner: &'a Miner,
+    id: &'a str,
+    began: StdInstant,
+    armed: bool,
+}
+
+impl Drop for CallerLeft<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            let took = self.began.elapsed();
+            self.miner.metrics.ended("caller_left", took);
+            let seconds = took.as_secs_f64();
+            tracing::warn!(challenge = ?self.id, seconds, "the caller left before the answer");
+        }
+    }
+}
+
+fn caller(extensions: &axum::http::Extensions) -> (String, String) {
+    let verified = extensions.get::<Verified>();
+    let validator = verified.and_then(|verified| verified.validator);
+    let dialect = verified.and_then(|verified| verified.signature.as_ref().map(|(_, dialect)| *dialect));
+    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    (text(validator.map(|v| v.to_string())), text(dialect.map(|d| d.to_string())))
+}
+
+async fn count_refusals(State(miner): State<Arc<Miner>>, request: Request, next: Next) -> Response<Body> {
+    let response = next.run(request).await;
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        miner.metrics.refused(refusal.label());
+    }
+    response
+}
+
+async fn docs_page(State(miner): State<Arc<Miner>>) -> Response<Body> {
+    if miner.solver.predictor.ready() {
+        docs::docs()
+    } else {
+        detail(StatusCode::SERVICE_UNAVAILABLE, &Failure::NotReady.to_string())
+    }
+}
+
+async fn docs_asset(Path(name): Path<String>) -> Response<Body> {
+    docs::asset(&name).unwrap_or_else(|| detail(StatusCode::NOT_FOUND, "Not Found"))
+}
+
+async fn openapi(State(miner): State<Arc<Miner>>) -> Response<Body> {
+    json_text(StatusCode::OK, docs::openapi(miner.gate.policy().verify))
+}
+
+async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {
+    let now = miner.snapshot();
+    let predictor = &miner.solver.predictor;
+    let stale = miner.stake_gate && now.stakes.is_none_or(|(age, _)| age > miner.stake_max_age);
+    let status = match (now.ready, stale) {
+        (false, _) => "loading",
+        (true, true) => "degraded",
+        (true, false) => "ok",
+    };
+    let body = json!({
+        "status": status,
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": miner.started.elapsed().as_secs(),
+        // No more than this: the page is public, and a worker's own words may hold paths.
+        "predictor": { "ready": now.ready, "needs": predictor.need().map(|need| need.to_string()) },
+        "queue": { "working": now.working, "waiting": now.waiting, "capacity": miner.admission.capacity() },
+        "stake_table": now.stakes.map(|(age, hotkeys)| json!({
+            "age_seconds": age.as_secs(), "hotkeys": hotkeys, "stale": stale,
+        })),
+        "nonces": now.nonces,
+        "decoder": miner.solver.media.ffmpeg().known_version(),
+    });
+    let code = if now.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json_text(code, body.to_string())
+}
+
+async fn metrics(State(miner): State<Arc<Miner>>) -> Response<Body> {
+    let Ok(text) = miner.metrics.render(&miner.snapshot()) else {
+        return detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+    };
+    let mut response = Response::new(Body::from(text));
+    let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// 404, or for a known path with a slash at its end the redirect that Starlette makes.
+async fn not_found(uri: Uri) -> Response<Body> {
+    const KNOWN: [&str; 6] = ["/challenge", "/docs", "/redoc", "/openapi.json", "/health", "/metrics"];
+    let trimmed = uri.path().strip_suffix('/').unwrap_or_default();
+    let Some(target) = KNOWN.into_iter().find(|known| *known == trimmed) else {
+        return detail(StatusCode::NOT_FOUND, "Not Found");
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(target));
+    response
+}
+
+impl Miner {
+    fn snapshot(&self) -> Snapshot {
+        let stakes = self.gate.stakes();
+        Snapshot {
+            working: self.admission.working(),
+            waiting: self.admission.waiting(),
+            ready: self.solver.predictor.ready(),
+            nonces: self.gate.nonces().len(),
+            stakes: stakes.map(|table| (table.age(SystemTime::now()), table.len())),
+        }
+    }
+}
+
+/// FastAPI's shape of an error.
+fn detail(status: StatusCode, text: &str) -> Response<Body> {
+    json_text(status, json!({ "detail": text }).to_string())
+}
+
+fn json_text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
