@@ -124,7 +124,9 @@ impl Environment {
     fn set(&self, var: &'static Var) -> Result<Option<&str>, SettingError> {
         // The reader of the file has dealt with comments already, and knows which `#` was quoted.
         let as_read: fn(&str) -> &str = |value| value;
-        for (layer, clean) in [(&self.process, dotenv::strip_comment as fn(&str) -> &str), (&self.file, as_read)] {
+        for (layer, clean) in
+            [(&self.process, dotenv::strip_comment as fn(&str) -> &str), (&self.file, as_read)]
+        {
             let mut found: Option<(&'static str, &str)> = None;
             for name in var.names() {
                 let Some(value) = layer.get(name) else { continue };
