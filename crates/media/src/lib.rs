@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+mod complaints;
 mod encode;
 mod error;
 mod ffmpeg;

@@ -10,8 +10,8 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 use crate::{
     ClipInfo, Ffmpeg, FrameFormat, FrameStream, MediaError, MediaLimits,
     frames::{self, Feed},
-    mp4::{Table, decoder_prefix},
-    source::Source,
+    mp4::Table,
+    source::{self, Source},
 };
 
 /// Fetches, probes and decodes, each under the same limits. Clones share their connections.
@@ -95,7 +95,7 @@ impl Media {
         format.check(&self.limits)?;
         let mut source = self.open(url, deadline).await?;
         let table = source.find_table(&self.client).await?;
-        let (feed, info) = match self.pipe(source, table)? {
+        let (feed, info) = match self.pipe(source, table).await? {
             Some(piped) => piped,
             None => {
                 tracing::debug!("the clip cannot be decoded while it arrives: spooling it");
@@ -113,15 +113,20 @@ impl Media {
     }
 
     /// The way to the decoder through a pipe, if there is one.
-    fn pipe(&self, source: Source, table: Option<Table>) -> Result<Option<(Feed, ClipInfo)>, MediaError> {
+    async fn pipe(
+        &self,
+        source: Source,
+        table: Option<Table>,
+    ) -> Result<Option<(Feed, ClipInfo)>, MediaError> {
         let Some(table) = table.filter(|table| !table.info.fragmented && table.in_order) else {
             return Ok(None);
         };
         self.check_decodable(&table.info)?;
         let start = table.sample_start.unwrap_or(table.info.sample_end);
         let Some(samples) = source.into_samples(start, table.info.sample_end) else { return Ok(None) };
-        let prefix = decoder_prefix(&table, start)?;
-        Ok(Some((Feed::Pipe { prefix, samples: Box::new(samples) }, table.info)))
+        let info = table.info.clone();
+        let prefix = source::prefix(table, start).await?;
+        Ok(Some((Feed::Pipe { prefix, samples: Box::new(samples) }, info)))
     }
 
     fn check_decodable(&self, info: &ClipInfo) -> Result<(), MediaError> {

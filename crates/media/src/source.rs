@@ -6,11 +6,13 @@ use bytes::Bytes;
 
 use crate::{
     MediaError,
-    mp4::{Table, Walker},
+    mp4::{Table, Walker, decoder_prefix},
 };
 
 /// Bytes of other boxes that may stand between the media data and the sample table behind it.
 const TAIL_GAP: u64 = 1 << 20;
+/// Bytes of tables from which on they are not read between other tasks' turns.
+const LARGE_TABLE: usize = 1 << 20;
 
 /// A body with the walker that follows it.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Source {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, MediaError> {
         let Some(bytes) = self.download.chunk().await? else { return Ok(None) };
         self.piece = (self.walker.position(), bytes.clone());
-        self.walker.push(&bytes)?;
+        push(&mut self.walker, bytes.clone()).await?;
         Ok(Some(bytes))
     }
 
@@ -92,7 +94,7 @@ impl Source {
         }
         let mut walker = Walker::at(end, self.max_frames);
         while let Some(bytes) = tail.chunk().await? {
-            walker.push(&bytes)?;
+            push(&mut walker, bytes).await?;
             if let Some(table) = walker.table() {
                 return Ok(Some(table.clone()));
             }
@@ -130,6 +132,36 @@ impl Source {
             end,
         })
     }
+}
+
+/// Shows the walker the next piece. To read a large table takes a while, so that is done on another thread.
+async fn push(walker: &mut Walker, bytes: Bytes) -> Result<(), MediaError> {
+    if walker.work_in(bytes.len()) < LARGE_TABLE {
+        return walker.push(&bytes);
+    }
+    let mut moved = std::mem::replace(walker, Walker::new(0));
+    let outcome;
+    (*walker, outcome) = apart(move || {
+        let outcome = moved.push(&bytes);
+        Ok((moved, outcome))
+    })
+    .await?;
+    outcome
+}
+
+/// What is fed to the decoder before the bytes of `table`'s samples.
+pub(crate) async fn prefix(table: Table, start: u64) -> Result<Bytes, MediaError> {
+    if table.moov.len() < LARGE_TABLE {
+        return decoder_prefix(&table, start);
+    }
+    apart(move || decoder_prefix(&table, start)).await
+}
+
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, MediaError> + Send + 'static,
+) -> Result<T, MediaError> {
+    let failed = |error| MediaError::Program(format!("reading a sample table failed: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(failed)?
 }
 
 /// The part of a body in which the samples lie, as it arrives.

@@ -7,10 +7,27 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Source: the IANA special-purpose registries for IPv4 and IPv6. IPv6 forms that carry an IPv4 address
 /// (mapped, NAT64, 6to4) are judged by the address they carry, since that is where a packet ends up.
 pub(crate) fn not_public(address: IpAddr) -> Option<&'static str> {
-    match address {
+    match destination(address) {
         IpAddr::V4(address) => v4_not_public(address),
         IpAddr::V6(address) => v6_not_public(address),
     }
+}
+
+/// The address itself, or the IPv4 address that it carries.
+pub(crate) fn destination(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => carried(v6).map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
+        [0x2002, high, low, ..] => (high, low),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
 }
 
 fn v4_not_public(address: Ipv4Addr) -> Option<&'static str> {
@@ -22,20 +39,17 @@ fn v4_not_public(address: Ipv4Addr) -> Option<&'static str> {
         [0, ..] => "an unspecified address",
         [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => "a documentation address",
         [224..=239, ..] => "a multicast address",
+        // Azure's host, which a virtual machine reaches by this public address only.
+        [168, 63, 129, 16] => "the cloud host's address",
         [192, 0, 0, _] | [192, 88, 99, _] | [198, 18..=19, ..] | [240..=255, ..] => "a reserved address",
         _ => return None,
     })
 }
 
 fn v6_not_public(address: Ipv6Addr) -> Option<&'static str> {
-    let s = address.segments();
-    Some(match s {
+    Some(match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0] => "an unspecified address",
         [0, 0, 0, 0, 0, 0, 0, 1] => "a loopback address",
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            return v4_not_public(embedded(high, low));
-        }
-        [0x2002, high, low, ..] => return v4_not_public(embedded(high, low)),
         [0xfc00..=0xfdff, ..] => "a private (unique local) address",
         [0xfe80..=0xfebf, ..] => "a link-local address",
         [0xff00..=0xffff, ..] => "a multicast address",
@@ -46,10 +60,6 @@ fn v6_not_public(address: Ipv6Addr) -> Option<&'static str> {
         [0x2000..=0x3fff, ..] => return None,
         _ => "a reserved address",
     })
-}
-
-fn embedded(high: u16, low: u16) -> Ipv4Addr {
-    Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))
 }
 
 #[cfg(test)]
@@ -70,6 +80,7 @@ mod tests {
             "100.127.255.255",
             "127.0.0.1",
             "127.255.255.254",
+            "168.63.129.16",
             "169.254.169.254",
             "172.16.0.1",
             "172.31.255.255",
@@ -90,6 +101,7 @@ mod tests {
             "::127.0.0.1",
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
+            "::ffff:168.63.129.16",
             "64:ff9b::10.0.0.1",
             "64:ff9b:1::1",
             "100::1",

@@ -1,5 +1,5 @@
-//! Which hosts may be reached: http and https only, public addresses only, and the exceptions that the
-//! operator lists. What a public address is, is `address`'s.
+//! Which hosts may be reached: http and https only, public addresses of other hosts only, and the exceptions
+//! that the operator lists. What a public address is, is `address`'s; which are this host's, `own`'s.
 
 use std::{
     collections::HashSet,
@@ -9,7 +9,11 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use crate::{FetchError, address::not_public};
+use crate::{
+    FetchError,
+    address::{destination, not_public},
+    own::OwnAddresses,
+};
 
 /// Decides which addresses may be connected to.
 ///
@@ -21,14 +25,21 @@ pub struct AddressGuard {
     unrestricted: bool,
     hosts: HashSet<String>,
     networks: Vec<Network>,
+    own: OwnAddresses,
 }
 
 impl AddressGuard {
     /// Public addresses only: refuses loopback, private, link-local, carrier-grade NAT, multicast,
-    /// unspecified, documentation and reserved ones.
+    /// unspecified, documentation and reserved ones, those of this host's own interfaces, and the one by which
+    /// a virtual machine reaches the cloud host below it.
     #[must_use]
     pub fn public_only() -> Self {
-        Self { unrestricted: false, hosts: HashSet::new(), networks: Vec::new() }
+        Self {
+            unrestricted: false,
+            hosts: HashSet::new(),
+            networks: Vec::new(),
+            own: OwnAddresses::default(),
+        }
     }
 
     /// Any address: for URLs that the operator typed, never for one that came over the wire.
@@ -82,7 +93,9 @@ impl AddressGuard {
         if self.unrestricted || self.networks.iter().any(|network| network.holds(address)) {
             return None;
         }
-        not_public(address)
+        not_public(address).or_else(|| {
+            self.own.list().contains(&destination(address)).then_some("an address of this very host")
+        })
     }
 
     /// Those of `addresses` that may be used for `name`, or why there is none.
@@ -256,6 +269,22 @@ mod tests {
         assert_eq!(kept, sockets(&["8.8.8.8"]));
         let inside = sockets(&["169.254.169.254"]);
         assert!(AddressGuard::public_only().filter("example.org", inside).is_err());
+    }
+
+    #[test]
+    fn this_hosts_own_public_addresses_are_refused_in_any_form_unless_listed() {
+        let own = ["203.0.114.9", "2606:4700::7"].map(|ip| ip.parse().unwrap());
+        let guard = AddressGuard { own: OwnAddresses::these(&own), ..AddressGuard::public_only() };
+        for host in ["203.0.114.9", "[2606:4700::7]", "[::ffff:203.0.114.9]", "[64:ff9b::203.0.114.9]"] {
+            let url = format!("http://{host}/");
+            assert!(AddressGuard::public_only().check_url(&url).is_ok(), "{url}");
+            let refused = guard.check_url(&url);
+            assert!(matches!(refused, Err(FetchError::Refused { .. })), "{url}: {refused:?}");
+        }
+        assert!(guard.filter("my-own-name.example", sockets(&["203.0.114.9"])).is_err());
+        assert!(guard.check_url("http://203.0.114.8/").is_ok());
+        let listed = guard.allowing("203.0.114.9").unwrap();
+        assert!(listed.check_url("http://203.0.114.9/").is_ok());
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod client;
 mod download;
 mod error;
 mod guard;
+mod own;
 
 pub use client::{Client, Limits, Response};
 pub use download::Download;

@@ -54,7 +54,7 @@ impl ClipInfo {
     /// Reads the sample table of a whole clip in memory.
     ///
     /// # Errors
-    /// `NotVideo`, `Truncated`, `Corrupt`, `Unsupported`, or `TooLarge` for a table beyond 64 MiB.
+    /// `NotVideo`, `Truncated`, `Corrupt`, `Unsupported`, or `TooLarge` for a table beyond 32 MiB.
     pub fn of_clip(clip: &[u8]) -> Result<Self, MediaError> {
         let mut walker = Walker::new(u64::MAX);
         walker.push(clip)?;
@@ -114,6 +114,13 @@ impl fmt::Display for FourCc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.escape_ascii())
     }
+}
+
+fn check_frames(frames: u64, max_frames: u64) -> Result<(), MediaError> {
+    if frames > max_frames {
+        return Err(MediaError::TooLarge { what: "the number of frames", limit: max_frames });
+    }
+    Ok(())
 }
 
 fn corrupt(what: impl Into<String>) -> MediaError {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     ClipInfo, FourCc, FrameRate,
     boxes::{Child, Entries, child, children, pair, u16_at, u32_at, u64_at},
-    corrupt,
+    check_frames, corrupt,
     edit::Edit,
 };
 use crate::MediaError;
@@ -35,8 +35,8 @@ impl Table {
     ///
     /// # Errors
     /// `NotVideo` without a video track, `Unsupported` when it is encrypted or compressed, `Corrupt` when
-    /// the table contradicts itself.
-    pub(crate) fn parse(moov: Bytes) -> Result<Self, MediaError> {
+    /// the table contradicts itself, `TooLarge` when it lists more than `max_frames` frames.
+    pub(crate) fn parse(moov: Bytes, max_frames: u64) -> Result<Self, MediaError> {
         let whole = 0..moov.len();
         let movie = child(&moov, &whole, b"mvhd")?;
         let (_, movie_scale) = movie.and_then(|body| duration_and_scale(&moov[body])).unwrap_or((0, 0));
@@ -51,7 +51,8 @@ impl Table {
             }
             let handler = handler(&moov, &trak.body)?;
             if handler == Some(*b"vide") {
-                return Track::parse(&moov, &trak.body, movie_scale)?.into_table(moov, trak, mvex);
+                return Track::parse(&moov, &trak.body, movie_scale, max_frames)?
+                    .into_table(moov, trak, mvex);
             }
             other = other.or(handler);
         }
@@ -91,7 +92,12 @@ struct Track {
 }
 
 impl Track {
-    fn parse(moov: &[u8], trak: &Range<usize>, movie_scale: u32) -> Result<Self, MediaError> {
+    fn parse(
+        moov: &[u8],
+        trak: &Range<usize>,
+        movie_scale: u32,
+        max_frames: u64,
+    ) -> Result<Self, MediaError> {
         let find = |parent: &Range<usize>, kind: &'static [u8; 4]| {
             child(moov, parent, kind)?
                 .ok_or_else(|| corrupt(format!("the video track has no {}", FourCc(*kind))))
@@ -107,7 +113,9 @@ impl Track {
         let stbl = find(&find(&mdia, b"minf")?, b"stbl")?;
         let (codec, width, height) = sample_entry(&moov[find(&stbl, b"stsd")?])?;
 
+        // Before any list is walked.
         let sizes = Sizes::read(moov, &stbl)?;
+        check_frames(sizes.count(), max_frames)?;
         let table = |kind: &'static [u8; 4], name| match child(moov, &stbl, kind)? {
             Some(body) => Entries::read(&moov[body], 4, 8, name),
             None => Ok(Entries::none()),

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use super::{
     FourCc, FrameRate, Table,
     boxes::Header,
-    corrupt,
+    check_frames, corrupt,
     fragment::{self, Added},
 };
 use crate::MediaError;
 
-/// Largest `moov` that is kept: 64 MiB are several million samples.
-const MOOV_CAP: u64 = 64 << 20;
+/// Largest `moov` that is kept. The longest lists a million samples can need (sizes, times, offsets, and where
+/// each lies) are 32 MiB.
+const MOOV_CAP: u64 = 32 << 20;
 const MOOF_CAP: u64 = 16 << 20;
 
 /// What may stand at the start of an MP4 or QuickTime file.
@@ -96,10 +97,18 @@ impl Walker {
         matches!(self.state, State::Done)
     }
 
+    /// How many bytes of tables are read at once when the next `bytes` of the body come; 0 if none.
+    pub(crate) fn work_in(&self, bytes: usize) -> usize {
+        match &self.state {
+            State::Keep { left, content, .. } if *left <= bytes as u64 => content.len() + *left as usize,
+            _ => 0,
+        }
+    }
+
     /// Takes the next piece of the body.
     ///
     /// # Errors
-    /// As [`Table::parse`], and `TooLarge` for a table beyond 64 MiB or too many frames.
+    /// As [`Table::parse`], and `TooLarge` for a table beyond 32 MiB or too many frames.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<(), MediaError> {
         while !bytes.is_empty() {
             let used = match &mut self.state {
@@ -184,25 +193,17 @@ impl Walker {
                 let more = fragment::parse(&content, table)?;
                 self.added.frames = self.added.frames.saturating_add(more.frames);
                 self.added.duration = self.added.duration.saturating_add(more.duration);
-                self.check_frames(table.info.frames.saturating_add(self.added.frames))
+                check_frames(table.info.frames.saturating_add(self.added.frames), self.max_frames)
             }
             _ => {
-                let table = Table::parse(content)?;
+                let table = Table::parse(content, self.max_frames)?;
                 if !table.info.fragmented {
                     self.state = State::Done;
                 }
-                let frames = table.info.frames;
                 self.table = Some(table);
-                self.check_frames(frames)
+                Ok(())
             }
         }
-    }
-
-    fn check_frames(&self, frames: u64) -> Result<(), MediaError> {
-        if frames > self.max_frames {
-            return Err(MediaError::TooLarge { what: "the number of frames", limit: self.max_frames });
-        }
-        Ok(())
     }
 
     /// The table of a body that has ended, fragments included.
@@ -277,8 +278,17 @@ mod tests {
 
     #[test]
     fn a_sample_table_larger_than_the_cap_is_refused_by_its_header() {
-        let error = walk(b"\x7f\xff\xff\xffmoov", 3).unwrap_err();
-        assert!(matches!(error, MediaError::TooLarge { .. }), "{error}");
+        // 32 MiB and a header of eight bytes.
+        assert!(walk(b"\x02\0\0\x08moov", 3).is_ok());
+        let error = walk(b"\x02\0\0\x09moov", 3).unwrap_err();
+        assert!(matches!(error, MediaError::TooLarge { limit, .. } if limit == 32 << 20), "{error}");
+    }
+
+    #[test]
+    fn work_comes_with_the_last_byte_of_a_table() {
+        let mut walker = Walker::new(1000);
+        walker.push(b"\0\0\0\x6cmoov1234").unwrap();
+        assert_eq!((walker.work_in(95), walker.work_in(96), walker.work_in(200)), (0, 100, 100));
     }
 
     #[test]
