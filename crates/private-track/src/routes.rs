@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant, SystemTime};
 
 use adit_auth::{Gate, GateLayer, Refusal, Verified};
+use adit_predictor::Predictor;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
@@ -175,12 +176,20 @@ async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {
         (true, true) => "degraded",
         (true, false) => "ok",
     };
+    let workers = match predictor.as_ref() {
+        Predictor::Baseline => None,
+        Predictor::Workers(pool) => Some(pool.status()),
+    };
     let body = json!({
         "status": status,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": miner.started.elapsed().as_secs(),
         // No more than this: the page is public, and a worker's own words may hold paths.
-        "predictor": { "ready": now.ready, "needs": predictor.need().map(|need| need.to_string()) },
+        "predictor": {
+            "ready": now.ready,
+            "needs": predictor.need().map(|need| need.to_string()),
+            "workers": workers.map(|workers| json!({ "up": workers.up, "of": workers.count })),
+        },
         "queue": { "working": now.working, "waiting": now.waiting, "capacity": miner.admission.capacity() },
         "stake_table": now.stakes.map(|(age, hotkeys)| json!({
             "age_seconds": age.as_secs(), "hotkeys": hotkeys, "stale": stale,
