@@ -1,6 +1,6 @@
 //! The rules of the private-track reference, section 3.6, as pure functions.
 
-use adit_keys::{Hotkey, Keypair, Signature, SignatureFormatError};
+use adit_keys::{AddressError, Hotkey, Keypair, Signature, SignatureFormatError};
 use http::{HeaderMap, HeaderValue};
 
 use crate::{Dialect, Nonce, Refusal, StakeTable, UnixNanos};
@@ -31,18 +31,28 @@ pub struct Policy {
 #[derive(Debug)]
 pub struct Claim<'a> {
     policy: &'a Policy,
-    /// `None` where no check demands it.
+    /// `None` where no header names one that is an address.
     validator: Option<Hotkey>,
     /// `None` where signatures are not checked.
     signed: Option<Signed<'a>>,
 }
 
+/// The values of the headers that only signed requests have.
+struct Headers<'a> {
+    signature: &'a str,
+    miner: &'a str,
+    nonce: &'a str,
+    /// Any value came in the `X-` spelling, which fiber's client never uses.
+    x_spelling: bool,
+}
+
+/// The same, well formed.
 #[derive(Debug)]
 struct Signed<'a> {
-    nonce: Nonce<'a>,
-    miner: &'a str,
+    validator: Hotkey,
     signature: Signature,
-    /// Any value came in the `X-` spelling, which fiber's client never uses.
+    miner: &'a str,
+    nonce: Nonce<'a>,
     x_spelling: bool,
 }
 
@@ -69,48 +79,59 @@ impl Policy {
         now: UnixNanos,
     ) -> Result<Claim<'a>, Refusal> {
         let mut found = Found { headers, missing: Vec::new(), x_spelling: false };
-        let needed = self.verify || self.stake_gate;
-        let validator = if needed { found.take(VALIDATOR) } else { "" };
+        let validator = if self.verify || self.stake_gate { found.take(VALIDATOR) } else { "" };
         let signed = self.verify.then(|| {
-            // Listed in the order in which FastAPI lists them when they are missing.
+            // Taken in the order in which FastAPI lists them when they are missing.
             let (signature, miner, nonce) = (found.take(SIGNATURE), found.take(MINER), found.take(NONCE));
-            (signature, miner, nonce)
+            Headers { signature, miner, nonce, x_spelling: found.x_spelling }
         });
         if !found.missing.is_empty() {
             return Err(Refusal::MissingHeaders(found.missing));
         }
-        let signed = match signed {
-            None => None,
-            Some((signature, miner, nonce)) => {
-                let nonce = Nonce::parse(nonce).ok_or(Refusal::NonceShape)?;
-                if !nonce.is_fresh(now) {
-                    return Err(Refusal::NonceWindow);
-                }
-                if self.own_hotkey.is_some_and(|own| miner.parse() != Ok(own)) {
-                    return Err(Refusal::OtherMiner);
-                }
-                Some((nonce, miner, signature))
-            }
-        };
+        let nonce = signed.as_ref().map(|signed| self.check_nonce(signed, now)).transpose()?;
         let validator = validator.parse::<Hotkey>();
         if self.stake_gate {
-            let stake = validator.as_ref().ok().and_then(|hotkey| stakes?.stake(hotkey));
-            let stake = stake.ok_or(Refusal::NotInMetagraph)?;
-            if stake < self.min_stake {
-                return Err(Refusal::LowStake { stake });
-            }
+            self.check_stake(validator.ok(), stakes)?;
         }
         // Still before the body is read: what cannot verify is not worth receiving.
-        let signed = match signed {
+        let signed = match signed.zip(nonce) {
             None => None,
-            Some((nonce, miner, signature)) => {
-                let shape = |error: &dyn std::fmt::Display| Refusal::SignatureShape(error.to_string());
-                let signature = signature.parse().map_err(|error: SignatureFormatError| shape(&error))?;
-                validator.map_err(|error| shape(&format_args!("validator hotkey is {error}")))?;
-                Some(Signed { nonce, miner, signature, x_spelling: found.x_spelling })
-            }
+            Some((headers, nonce)) => Some(headers.well_formed(validator, nonce)?),
         };
         Ok(Claim { policy: self, validator: validator.ok(), signed })
+    }
+
+    fn check_nonce<'a>(&self, signed: &Headers<'a>, now: UnixNanos) -> Result<Nonce<'a>, Refusal> {
+        let nonce = Nonce::parse(signed.nonce).ok_or(Refusal::NonceShape)?;
+        if !nonce.is_fresh(now) {
+            return Err(Refusal::NonceWindow);
+        }
+        match self.own_hotkey {
+            Some(own) if signed.miner.parse() != Ok(own) => Err(Refusal::OtherMiner),
+            _ => Ok(nonce),
+        }
+    }
+
+    fn check_stake(&self, validator: Option<Hotkey>, stakes: Option<&StakeTable>) -> Result<(), Refusal> {
+        let stake = stakes.zip(validator).and_then(|(stakes, validator)| stakes.stake(&validator));
+        let stake = stake.ok_or(Refusal::NotInMetagraph)?;
+        if stake < self.min_stake { Err(Refusal::LowStake { stake }) } else { Ok(()) }
+    }
+}
+
+impl<'a> Headers<'a> {
+    fn well_formed(
+        self,
+        validator: Result<Hotkey, AddressError>,
+        nonce: Nonce<'a>,
+    ) -> Result<Signed<'a>, Refusal> {
+        let Self { signature, miner, x_spelling, .. } = self;
+        let signature = signature
+            .parse()
+            .map_err(|error: SignatureFormatError| Refusal::SignatureShape(error.to_string()))?;
+        let validator =
+            validator.map_err(|error| Refusal::SignatureShape(format!("validator hotkey is {error}")))?;
+        Ok(Signed { validator, signature, miner, nonce, x_spelling })
     }
 }
 
@@ -121,19 +142,19 @@ impl Claim<'_> {
     /// # Errors
     /// [`Refusal::NonceWindow`], or [`Refusal::Signature`], which names the dialects tried.
     pub fn check_body(&self, body: &[u8], now: UnixNanos) -> Result<Verified, Refusal> {
-        let (Some(signed), Some(validator)) = (&self.signed, self.validator) else {
+        let Some(signed) = &self.signed else {
             return Ok(Verified { validator: self.validator, signature: None });
         };
         if !signed.nonce.is_fresh(now) {
             return Err(Refusal::NonceWindow);
         }
+        let Signed { signature, validator, .. } = signed;
         let mut tried = Vec::new();
         for dialect in self.order(signed) {
             let message = dialect.message(signed.nonce.text(), signed.miner, body);
-            let signature = &signed.signature;
-            if signature.verifies(&message, &validator) || signature.verifies_wrapped(&message, &validator) {
+            if signature.verifies(&message, validator) || signature.verifies_wrapped(&message, validator) {
                 let signature = Some((signed.nonce.text().to_owned(), dialect));
-                return Ok(Verified { validator: Some(validator), signature });
+                return Ok(Verified { validator: Some(*validator), signature });
             }
             tried.push(dialect);
         }
