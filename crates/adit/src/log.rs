@@ -2,7 +2,7 @@
 //! guide's users know it (`WARNING`).
 
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use adit_settings::{Environment, var};
 use tracing::{Event, Level, Subscriber};
@@ -31,10 +31,15 @@ pub(crate) fn start(env: &Environment, verbose: u8, server: bool) -> Result<(), 
         .with_target("adit", ours)
         .with_target("worker", ours);
     tracing_subscriber::registry()
-        .with(layer().event_format(Line).with_writer(io::stderr))
+        .with(layer().event_format(Line).with_ansi(colours()).with_writer(io::stderr))
         .with(filter)
         .try_init()
         .map_err(Failure::new)
+}
+
+/// On a terminal, unless `NO_COLOR` (no-color.org) says otherwise: a log file holds plain text.
+fn colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 struct Line;

@@ -25,8 +25,16 @@ fn it_starts_with_the_guides_lines_and_stops_on_sigterm() {
         assert!(miner.started_with.iter().any(|logged| logged.ends_with(line)), "{:#?}", miner.started_with);
     }
     miner.wait_ready();
+    miner
+        .exchange(b"POST /challenge HTTP/1.1\r\nHost: m\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
     let (code, log) = miner.terminate();
     assert_eq!(code, Some(0), "{log:#?}");
+    let coloured = |line: &&String| line.contains('\x1b');
+    assert_eq!(
+        miner.started_with.iter().chain(&log).find(coloured),
+        None,
+        "a log that is no terminal is plain"
+    );
 }
 
 #[test]
