@@ -4,11 +4,10 @@
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use adit_media::{FrameStream, MediaError, Picture};
+use adit_media::{FrameStream, MediaError};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -307,22 +306,12 @@ impl Spool {
         let folder = tempfile::Builder::new().prefix("adit-pictures-").tempdir()?;
         let mut written = Vec::with_capacity(pictures.len());
         for (number, (frame_id, picture)) in pictures.iter().enumerate() {
-            let path = folder.path().join(file_name(number, picture));
+            let path = folder.path().join(format!("{number}.{}", picture.format.extension()));
             tokio::fs::write(&path, &picture.bytes).await?;
             written.push(wire::PicturePath { frame_id: *frame_id, path });
         }
         Ok(Self { pictures: written, _folder: Some(folder) })
     }
-}
-
-fn file_name(number: usize, picture: &Picture) -> impl AsRef<Path> {
-    use adit_media::PictureFormat::{Jpeg, Png, WebP};
-    let suffix = match picture.format {
-        Png => "png",
-        Jpeg => "jpg",
-        WebP => "webp",
-    };
-    format!("{number}.{suffix}")
 }
 
 async fn log_stderr(pipe: ChildStderr, number: usize) {
