@@ -37,6 +37,12 @@ impl StakeTable {
         self.stakes.is_empty()
     }
 
+    /// The moment that the stakes are of.
+    #[must_use]
+    pub fn as_of(&self) -> SystemTime {
+        self.as_of
+    }
+
     /// How old the table is; zero where the clock went backwards.
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Duration {

@@ -13,7 +13,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Follows the file until the returned task is aborted.
 pub(crate) async fn follow(gate: Arc<Gate>, file: PathBuf) {
-    let mut read_at = stake_file::modified(&file).ok();
+    // What the table in force was read from: the file may have changed since.
+    let mut read_at = gate.stakes().map(|table| table.as_of());
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
