@@ -20,6 +20,15 @@ impl Fixture {
         self.get("/docs").await.starts_with("HTTP/1.1 200 OK")
     }
 
+    /// The head of a challenge signed over `body`, as text, with these lines in it and without the empty one.
+    fn signed_head(&self, lines: &str, body: &[u8]) -> String {
+        let mut head = format!("POST /challenge HTTP/1.1\r\nHost: m\r\n{lines}");
+        for (name, value) in &self.signed(Dialect::Score, body) {
+            head += &format!("{name}: {}\r\n", value.to_str().unwrap());
+        }
+        head
+    }
+
     async fn refusal(&self, headers: HeaderMap, body: &str) -> (u16, Value) {
         let response = self.post(headers, body.to_owned()).await;
         let answer: Value = serde_json::from_slice(&response.body).unwrap();
@@ -109,12 +118,7 @@ async fn a_megabyte_of_headers_is_cut_off() {
 #[tokio::test]
 async fn a_gigabyte_that_is_announced_is_refused_before_it_comes() {
     let fixture = Fixture::start().await;
-    let mut request =
-        "POST /challenge HTTP/1.1\r\nHost: m\r\nConnection: close\r\nContent-Length: 1073741824\r\n"
-            .to_owned();
-    for (name, value) in &fixture.signed(Dialect::Score, b"{}") {
-        request += &format!("{name}: {}\r\n", value.to_str().unwrap());
-    }
+    let request = fixture.signed_head("Connection: close\r\nContent-Length: 1073741824\r\n", b"{}");
     let answer = fixture.raw(request + "\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
@@ -122,10 +126,7 @@ async fn a_gigabyte_that_is_announced_is_refused_before_it_comes() {
 #[tokio::test]
 async fn an_endless_body_is_cut_off_at_the_limit() {
     let fixture = Fixture::start().await;
-    let mut request = "POST /challenge HTTP/1.1\r\nHost: m\r\nTransfer-Encoding: chunked\r\n".to_owned();
-    for (name, value) in &fixture.signed(Dialect::Score, b"{}") {
-        request += &format!("{name}: {}\r\n", value.to_str().unwrap());
-    }
+    let request = fixture.signed_head("Transfer-Encoding: chunked\r\n", b"{}");
     let mut stream = TcpStream::connect(fixture.address).await.unwrap();
     stream.write_all((request + "\r\n").as_bytes()).await.unwrap();
     let chunk = format!("{:x}\r\n{}\r\n", 65536, "a".repeat(65536));
@@ -155,11 +156,7 @@ async fn a_head_that_drips_in_is_dropped() {
 #[tokio::test]
 async fn a_body_that_drips_in_is_dropped() {
     let fixture = Fixture::with(|config| config.gate.body_timeout = Duration::from_millis(300)).await;
-    let mut request =
-        "POST /challenge HTTP/1.1\r\nHost: m\r\nConnection: close\r\nContent-Length: 100\r\n".to_owned();
-    for (name, value) in &fixture.signed(Dialect::Score, b"{}") {
-        request += &format!("{name}: {}\r\n", value.to_str().unwrap());
-    }
+    let request = fixture.signed_head("Connection: close\r\nContent-Length: 100\r\n", b"{}");
     let answer = fixture.raw(request + "\r\n{").await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
@@ -219,10 +216,7 @@ async fn beyond_the_queue_the_answer_is_503_and_docs_still_answer() {
     let fixture = Fixture::with(|config| config.queue = 0).await;
     let url = fixture.host.serve("/clip.mp4", Reply::bytes(clip().await).stalling_at(100));
     let body = json!({"challenge_id": "c", "video_url": url}).to_string();
-    let mut request = format!("POST /challenge HTTP/1.1\r\nHost: m\r\nContent-Length: {}\r\n", body.len());
-    for (name, value) in &fixture.signed(Dialect::Score, body.as_bytes()) {
-        request += &format!("{name}: {}\r\n", value.to_str().unwrap());
-    }
+    let request = fixture.signed_head(&format!("Content-Length: {}\r\n", body.len()), body.as_bytes());
     let mut stuck = TcpStream::connect(fixture.address).await.unwrap();
     stuck.write_all(format!("{request}\r\n{body}").as_bytes()).await.unwrap();
     fixture.until("/queue/working", |working| *working == 1).await;
