@@ -60,6 +60,12 @@ pub struct Signature([u8; 64]);
 pub struct SignatureFormatError;
 
 impl Signature {
+    /// The 64 bytes.
+    #[must_use]
+    pub const fn to_bytes(&self) -> [u8; 64] {
+        self.0
+    }
+
     /// True where `signer` signed `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signer: &Hotkey) -> bool {

@@ -1,3 +1,4 @@
 //! Local servers that answer as real services do, errors included. For tests and demos.
 
+pub mod local_chain;
 pub mod video_host;

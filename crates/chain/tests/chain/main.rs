@@ -1,0 +1,6 @@
+//! The client against a real runtime, against the newest metadata, and against nodes that fail.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+mod reads;
+mod vectors;
