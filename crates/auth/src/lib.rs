@@ -21,6 +21,6 @@ mod stake;
 pub use dialect::{Dialect, UnknownDialect};
 pub use gate::{Gate, GateConfig, GateLayer, GateService};
 pub use nonce::{Nonce, NonceStore, RETENTION, UnixNanos, WINDOW, unix_nanos};
-pub use policy::{Claim, Policy, Spelling, Verified, sign_headers};
+pub use policy::{Claim, Policy, Spelling, StakeGate, Verified, sign_headers};
 pub use refusal::Refusal;
 pub use stake::StakeTable;

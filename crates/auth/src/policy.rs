@@ -18,13 +18,24 @@ pub struct Policy {
     /// `VERIFY_ENABLED`.
     pub verify: bool,
     /// `BLACKLIST_ENABLED`.
-    pub stake_gate: bool,
+    pub stake_gate: StakeGate,
     /// `MIN_STAKE_THRESHOLD`; equal passes.
     pub min_stake: f64,
     /// Our own hotkey. Where unknown, requests for other miners pass too.
     pub own_hotkey: Option<Hotkey>,
     /// Message forms that are accepted.
     pub dialects: Vec<Dialect>,
+}
+
+/// Whether callers are judged by their stake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StakeGate {
+    /// They are not.
+    Off,
+    /// They are; while no table was ever read, everybody is refused.
+    Closed,
+    /// They are, once a table was read; until then everybody passes.
+    OpenUntilKnown,
 }
 
 /// A caller whose headers passed. Its signature is still to be checked against the body.
@@ -68,7 +79,7 @@ pub struct Verified {
 impl Policy {
     /// Everything that can be judged before the body: headers, nonce, addressee, stake.
     ///
-    /// `stakes` is `None` while no table was ever read; the gate then refuses everybody.
+    /// `stakes` is `None` while no table was ever read; [`StakeGate`] says what holds then.
     ///
     /// # Errors
     /// The first reason found, in the order above.
@@ -79,7 +90,8 @@ impl Policy {
         now: UnixNanos,
     ) -> Result<Claim<'a>, Refusal> {
         let mut found = Found { headers, missing: Vec::new(), x_spelling: false };
-        let validator = if self.verify || self.stake_gate { found.take(VALIDATOR) } else { "" };
+        let validator =
+            if self.verify || self.stake_gate != StakeGate::Off { found.take(VALIDATOR) } else { "" };
         let signed = self.verify.then(|| {
             // Taken in the order in which FastAPI lists them when they are missing.
             let (signature, miner, nonce) = (found.take(SIGNATURE), found.take(MINER), found.take(NONCE));
@@ -90,7 +102,12 @@ impl Policy {
         }
         let nonce = signed.as_ref().map(|signed| self.check_nonce(signed, now)).transpose()?;
         let validator = validator.parse::<Hotkey>();
-        if self.stake_gate {
+        let judged = match self.stake_gate {
+            StakeGate::Off => false,
+            StakeGate::Closed => true,
+            StakeGate::OpenUntilKnown => stakes.is_some(),
+        };
+        if judged {
             self.check_stake(validator.ok(), stakes)?;
         }
         // Still before the body is read: what cannot verify is not worth receiving.

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use adit_auth::{
-    Dialect, Gate, GateConfig, GateLayer, Policy, Refusal, Spelling, StakeTable, Verified, sign_headers,
-    unix_nanos,
+    Dialect, Gate, GateConfig, GateLayer, Policy, Refusal, Spelling, StakeGate, StakeTable, Verified,
+    sign_headers, unix_nanos,
 };
 use adit_keys::{Hotkey, Keypair};
 use axum::Router;
@@ -26,7 +26,7 @@ fn config(miner: Hotkey) -> GateConfig {
     GateConfig {
         policy: Policy {
             verify: true,
-            stake_gate: true,
+            stake_gate: StakeGate::Closed,
             min_stake: 1000.0,
             own_hotkey: Some(miner),
             dialects: Dialect::ALL.to_vec(),
@@ -226,7 +226,7 @@ async fn fiber_alone_can_be_demanded() {
 async fn with_both_switches_off_no_header_is_needed() {
     let fixture = Fixture::new(|config| {
         config.policy.verify = false;
-        config.policy.stake_gate = false;
+        config.policy.stake_gate = StakeGate::Off;
     });
     let response = fixture.send(HeaderMap::new(), Body::from("{}")).await;
     assert_eq!(text(response).await, "2 None");

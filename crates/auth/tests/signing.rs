@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use adit_auth::{Dialect, NonceStore, Policy, Refusal, Spelling, StakeTable, UnixNanos, Verified};
+use adit_auth::{Dialect, NonceStore, Policy, Refusal, Spelling, StakeGate, StakeTable, UnixNanos, Verified};
 use adit_keys::Hotkey;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -58,7 +58,7 @@ fn cases(file: &str) -> Vec<Case> {
 fn judge(case: &Case) -> Result<Verified, Refusal> {
     let policy = Policy {
         verify: true,
-        stake_gate: case.stake_table.is_some(),
+        stake_gate: if case.stake_table.is_some() { StakeGate::Closed } else { StakeGate::Off },
         min_stake: case.min_stake_threshold,
         own_hotkey: case.own_miner_hotkey.as_ref().map(|text| text.parse().unwrap()),
         dialects: Dialect::ALL.to_vec(),
@@ -155,7 +155,7 @@ fn a_nonce_that_grew_old_while_the_body_came_is_refused() {
     let (validator, miner) = (adit_keys::Keypair::generate(), adit_keys::Keypair::generate().hotkey());
     let policy = Policy {
         verify: true,
-        stake_gate: false,
+        stake_gate: StakeGate::Off,
         min_stake: 0.0,
         own_hotkey: Some(miner),
         dialects: Dialect::ALL.to_vec(),

@@ -4,10 +4,6 @@
 //! listing it in their metadata; for them the layout of the call's first version is written down in
 //! `first_layout`.
 
-use std::collections::HashMap;
-use std::time::SystemTime;
-
-use adit_auth::StakeTable;
 use adit_keys::Hotkey;
 use subxt::ext::codec::Decode as _;
 use subxt::ext::scale_decode::DecodeAsType;
@@ -83,14 +79,6 @@ pub struct Neuron {
 }
 
 impl Metagraph {
-    /// Stakes by hotkey, as a miner's gate needs them.
-    #[must_use]
-    pub fn stake_table(&self, as_of: SystemTime) -> StakeTable {
-        let stakes: HashMap<_, _> =
-            self.neurons.iter().map(|neuron| (neuron.hotkey, neuron.stake.tao())).collect();
-        StakeTable::new(stakes, as_of)
-    }
-
     /// The neuron of a hotkey.
     #[must_use]
     pub fn neuron(&self, hotkey: &Hotkey) -> Option<&Neuron> {

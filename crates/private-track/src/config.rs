@@ -3,11 +3,12 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use adit_auth::{Dialect, GateConfig, Policy};
+use adit_auth::{Dialect, GateConfig, Policy, StakeGate};
 use adit_chain::stake_file::{self, StakeFileError};
+use adit_chain::{EndpointError, Endpoints, Netuid};
 use adit_keys::hotkey_file::{self, HotkeyFileError};
 use adit_keys::{AddressError, Hotkey};
 use adit_outbound::{AddressGuard, AllowListError};
@@ -15,6 +16,8 @@ use adit_predictor::{
     Environment as WorkerEnvironment, Wanted, WorkerConfig, find_predictor_file, python_program,
 };
 use adit_settings::{Environment, SettingError, Var, var};
+
+use crate::stakes::{ChainStakes, StakeSource};
 
 /// Time for a challenge's body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +42,7 @@ pub struct Config {
     /// Security, body and nonce limits.
     pub gate: GateConfig,
     /// Where stakes are read from, where the stake gate is on.
-    pub stake_file: Option<PathBuf>,
+    pub stakes: Option<StakeSource>,
     /// Age from which `/health` calls the stake table stale.
     pub stake_max_age: Duration,
     /// Which addresses clips may come from.
@@ -88,12 +91,20 @@ pub enum ConfigError {
     /// Signatures are to be checked but our own hotkey is unknown.
     #[error("the miner's own hotkey is unknown, and VERIFY_ENABLED is on: {0}")]
     NoHotkey(#[source] HotkeyFileError),
-    /// The stake gate is on but there is nothing to judge by.
-    #[error("BLACKLIST_ENABLED is on, but there is no stake table")]
-    NoStakeTable,
+    /// The chain's address.
+    #[error("`{name}`: {source}")]
+    Network {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it.
+        source: EndpointError,
+    },
     /// The stake table cannot be read.
     #[error("BLACKLIST_ENABLED is on, but {0}")]
     StakeTable(#[from] StakeFileError),
+    /// The system gives no thread.
+    #[error("the stakes cannot be followed: {0}")]
+    NoThread(String),
     /// `ADIT_ALLOWED_HOSTS`.
     #[error("`ADIT_ALLOWED_HOSTS`: {0}")]
     AllowList(#[from] AllowListError),
@@ -123,9 +134,9 @@ impl ConfigError {
                  BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and BITTENSOR_WALLET_PATH (in a container: mount it), or \
                  set VERIFY_ENABLED=false for local testing",
             ),
-            Self::NoStakeTable | Self::StakeTable(_) => Some(
-                "set STAKE_TABLE_FILE to a JSON file {\"<ss58 hotkey>\": stake} or fiber's nodes.json, or set \
-                 BLACKLIST_ENABLED=false for local testing",
+            Self::StakeTable(_) => Some(
+                "set STAKE_TABLE_FILE to a JSON file {\"<ss58 hotkey>\": stake} or fiber's nodes.json, leave it unset to \
+                 take the stakes from the chain, or set BLACKLIST_ENABLED=false for local testing",
             ),
             Self::NoProgram { .. } => Some("install it, name another one, or set ADIT_PREDICTOR=baseline"),
             Self::NoPredictorFile { .. } => Some(
@@ -144,9 +155,9 @@ impl Config {
     /// The first thing that is wrong.
     pub fn from_settings(env: &Environment) -> Result<Self, ConfigError> {
         let verify = env.toggle(&var::VERIFY_ENABLED)?;
-        let stake_gate = env.toggle(&var::BLACKLIST_ENABLED)?;
+        let stake_gate = stake_gate(env)?;
         // The older spot check sets only the two switches, the newer one SPOTCHECK_MODE as well.
-        let spot_check = env.toggle(&var::SPOTCHECK_MODE)? || !(verify || stake_gate);
+        let spot_check = env.toggle(&var::SPOTCHECK_MODE)? || !(verify || stake_gate != StakeGate::Off);
         let guard =
             AddressGuard::public_only().allowing(env.text(&var::ALLOWED_HOSTS)?.unwrap_or_default())?;
         let guard = if spot_check { guard.allowing(VIDEO_PROXY)? } else { guard };
@@ -176,7 +187,7 @@ impl Config {
                 max_body: count(env, &var::MAX_BODY_BYTES, 1 << 30)?,
                 body_timeout: BODY_TIMEOUT,
             },
-            stake_file: if stake_gate { Some(stake_table_file(env)?) } else { None },
+            stakes: if stake_gate == StakeGate::Off { None } else { Some(stake_source(env)?) },
             stake_max_age: Duration::from_secs(count(env, &var::STAKE_TABLE_MAX_AGE, 1 << 32)? as u64),
             guard,
             max_clip_bytes: count(env, &var::MAX_CLIP_BYTES, 1 << 40)? as u64,
@@ -252,14 +263,36 @@ pub fn own_hotkey(env: &Environment) -> Result<Hotkey, ConfigError> {
     hotkey_file::read_address(from).map_err(ConfigError::NoHotkey)
 }
 
-fn stake_table_file(env: &Environment) -> Result<PathBuf, ConfigError> {
-    let file = match env.path(&var::STAKE_TABLE_FILE)? {
-        Some(file) => file,
-        None if Path::new("nodes.json").is_file() => PathBuf::from("nodes.json"),
-        None => return Err(ConfigError::NoStakeTable),
+fn stake_gate(env: &Environment) -> Result<StakeGate, SettingError> {
+    if !env.toggle(&var::BLACKLIST_ENABLED)? {
+        return Ok(StakeGate::Off);
+    }
+    match env.required(&var::STAKES_UNKNOWN)? {
+        "closed" => Ok(StakeGate::Closed),
+        "open" => Ok(StakeGate::OpenUntilKnown),
+        _ => Err(env.invalid(&var::STAKES_UNKNOWN, "closed or open")),
+    }
+}
+
+fn stake_source(env: &Environment) -> Result<StakeSource, ConfigError> {
+    if let Some(file) = env.path(&var::STAKE_TABLE_FILE)? {
+        stake_file::read(&file)?;
+        return Ok(StakeSource::File(file));
+    }
+    // As in fiber, the address wins over the network's name.
+    let named = if env.text(&var::SUBTENSOR_ADDRESS)?.is_some() {
+        &var::SUBTENSOR_ADDRESS
+    } else {
+        &var::SUBTENSOR_NETWORK
     };
-    stake_file::read(&file)?;
-    Ok(file)
+    let endpoints = Endpoints::parse(env.required(named)?)
+        .map_err(|source| ConfigError::Network { name: named.name, source })?;
+    let netuid = Netuid(env.parsed(&var::NETUID, "a subnet number from 0 to 65535")?);
+    let refresh = Duration::from_secs(count(env, &var::STAKE_REFRESH_SECONDS, 86_400)? as u64);
+    // A `~` that stayed means that there is no HOME: then no copy is kept.
+    let folder = env.path(&var::DATA_FOLDER)?.filter(|folder| !folder.starts_with("~"));
+    let copy = folder.map(|folder| folder.join(format!("stakes-{netuid}.json")));
+    Ok(StakeSource::Chain(ChainStakes { endpoints, netuid, refresh, copy }))
 }
 
 fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {

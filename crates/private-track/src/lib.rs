@@ -21,3 +21,4 @@ pub mod wire;
 
 pub use config::{Config, ConfigError, PredictorChoice, own_hotkey};
 pub use server::{Server, StartError};
+pub use stakes::{ChainStakes, StakeSource};

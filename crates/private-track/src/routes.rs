@@ -34,7 +34,8 @@ pub(crate) struct Miner {
     pub(crate) metrics: Metrics,
     pub(crate) deadline: Duration,
     pub(crate) stake_max_age: Duration,
-    pub(crate) stake_gate: bool,
+    /// Where stakes come from, where callers are judged by them.
+    pub(crate) stake_source: Option<&'static str>,
     pub(crate) started: StdInstant,
 }
 
@@ -170,7 +171,7 @@ async fn openapi(State(miner): State<Arc<Miner>>) -> Response<Body> {
 async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {
     let now = miner.snapshot();
     let predictor = &miner.solver.predictor;
-    let stale = miner.stake_gate && now.stakes.is_none_or(|(age, _)| age > miner.stake_max_age);
+    let stale = miner.stake_source.is_some() && now.stakes.is_none_or(|(age, _)| age > miner.stake_max_age);
     let status = match (now.ready, stale) {
         (false, _) => "loading",
         (true, true) => "degraded",
@@ -191,8 +192,11 @@ async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {
             "workers": workers.map(|workers| json!({ "up": workers.up, "of": workers.count })),
         },
         "queue": { "working": now.working, "waiting": now.waiting, "capacity": miner.admission.capacity() },
-        "stake_table": now.stakes.map(|(age, hotkeys)| json!({
-            "age_seconds": age.as_secs(), "hotkeys": hotkeys, "stale": stale,
+        "stake_table": miner.stake_source.map(|source| json!({
+            "source": source,
+            "age_seconds": now.stakes.map(|(age, _)| age.as_secs()),
+            "hotkeys": now.stakes.map_or(0, |(_, hotkeys)| hotkeys),
+            "stale": stale,
         })),
         "nonces": now.nonces,
         "decoder": miner.solver.media.ffmpeg().known_version(),

@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
-use adit_auth::Gate;
-use adit_chain::stake_file;
+use adit_auth::{Gate, StakeGate};
 use adit_media::{Ffmpeg, Media, MediaError, MediaLimits};
 use adit_outbound::{Client, FetchError};
 use adit_predictor::{Predictor, WorkerPool};
@@ -16,14 +15,13 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
 use crate::challenge::Solver;
 use crate::config::{Config, ConfigError, PredictorChoice};
 use crate::metrics::Metrics;
 use crate::routes::{Miner, router};
-use crate::stakes;
+use crate::stakes::{Follower, StakeSource};
 use crate::stall::WriteStall;
 
 /// Largest request head in bytes. A validator's has about 800.
@@ -89,16 +87,7 @@ pub struct Server {
     address: SocketAddr,
     head_timeout: Duration,
     miner: Arc<Miner>,
-    following: Option<AbortOnDrop>,
-}
-
-#[derive(Debug)]
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    following: Option<Follower>,
 }
 
 impl Server {
@@ -115,9 +104,6 @@ impl Server {
 
         let policy = config.gate.policy.clone();
         let gate = Arc::new(Gate::new(config.gate));
-        if let Some(file) = &config.stake_file {
-            gate.set_stakes(stake_file::read(file).map_err(ConfigError::from)?);
-        }
         let ffmpeg = Ffmpeg::at(Some(&config.ffmpeg));
         let limits = MediaLimits { max_bytes: config.max_clip_bytes, ..MediaLimits::default() };
         let media = Media::new(Client::new(config.guard)?, ffmpeg, limits);
@@ -126,18 +112,19 @@ impl Server {
             PredictorChoice::Workers(workers) => Predictor::Workers(WorkerPool::start(workers)),
         });
 
-        log_security(policy.stake_gate, policy.verify);
+        log_security(policy.stake_gate != StakeGate::Off, policy.verify);
         tracing::info!("Predictor: {}", predictor.describe());
 
-        let follow = |file| AbortOnDrop(tokio::spawn(stakes::follow(Arc::clone(&gate), file)));
-        let following = config.stake_file.map(follow);
+        let stake_source = config.stakes.as_ref().map(StakeSource::name);
+        let follow = |source| Follower::start(Arc::clone(&gate), source);
+        let following = config.stakes.map(follow).transpose()?;
         let miner = Miner {
             solver: Solver { media, predictor, mode: config.mode },
             admission: Admission::new(config.concurrency, config.queue),
             metrics: Metrics::new(),
             deadline: config.deadline,
             stake_max_age: config.stake_max_age,
-            stake_gate: policy.stake_gate,
+            stake_source,
             started: StdInstant::now(),
             gate,
         };

@@ -1,21 +1,120 @@
-//! Keeping the stake table fresh: the file is read again when it changes, and the last good table
-//! stays in force when it cannot be read.
+//! Keeping the stake table fresh, from the chain or from a file, beside the serving. The last good table
+//! stays in force where no newer one can be had.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use adit_auth::Gate;
-use adit_chain::stake_file;
+use adit_chain::{Chain, ChainError, Endpoints, Limits, Netuid, StakeCopyError, Stakes, stake_file};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
-/// How often the file is looked at.
-const INTERVAL: Duration = Duration::from_secs(5);
+use crate::config::ConfigError;
 
-/// Follows the file until the returned task is aborted.
-pub(crate) async fn follow(gate: Arc<Gate>, file: PathBuf) {
+/// How often a file is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// A connection that brings no block for this long is dead; one comes every 12 s.
+const QUIET: Duration = Duration::from_secs(120);
+/// Pause after a failed refresh; each further one doubles it.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The follower takes what serving leaves: decoding a metagraph must not delay a challenge.
+const NICE: i32 = 10;
+
+/// For a refresh in the background, which has its own way of trying again.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(10),
+    answer: Duration::from_secs(30),
+    rounds: 1,
+    pause: Duration::ZERO,
+};
+
+/// Where the stakes come from.
+#[derive(Debug, Clone)]
+pub enum StakeSource {
+    /// A file, read again when it changes.
+    File(PathBuf),
+    /// The chain.
+    Chain(ChainStakes),
+}
+
+/// How the chain is asked for stakes.
+#[derive(Debug, Clone)]
+pub struct ChainStakes {
+    /// Whom to ask.
+    pub endpoints: Endpoints,
+    /// The subnet.
+    pub netuid: Netuid,
+    /// How often.
+    pub refresh: Duration,
+    /// Where the last good stakes are kept for a start without a chain.
+    pub copy: Option<PathBuf>,
+}
+
+impl StakeSource {
+    /// For `/health`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Chain(_) => "chain",
+        }
+    }
+}
+
+/// Keeps a gate's table fresh until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    _stop: oneshot::Sender<()>,
+}
+
+impl Follower {
+    /// Puts the table in place that is at hand, and follows its source on a thread of its own.
+    ///
+    /// # Errors
+    /// Where a file cannot be read; the chain is asked in the background.
+    pub(crate) fn start(gate: Arc<Gate>, source: StakeSource) -> Result<Self, ConfigError> {
+        match &source {
+            StakeSource::File(file) => gate.set_stakes(stake_file::read(file)?),
+            StakeSource::Chain(chain) => use_copy(&gate, chain),
+        }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let work = move || {
+            let own = rustix::process::setpriority_process(None, NICE);
+            if let Err(error) = own {
+                tracing::debug!("following the stakes at the usual priority: {error}");
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(async {
+                    tokio::select! {
+                        _ = stopped => {}
+                        () = follow(gate, source) => {}
+                    }
+                }),
+                Err(error) => tracing::error!("the stakes are not followed: {error}"),
+            }
+        };
+        std::thread::Builder::new()
+            .name("stakes".into())
+            .spawn(work)
+            .map_err(|error| ConfigError::NoThread(error.to_string()))?;
+        Ok(Self { _stop: stop })
+    }
+}
+
+async fn follow(gate: Arc<Gate>, source: StakeSource) {
+    match source {
+        StakeSource::File(file) => follow_file(&gate, file).await,
+        StakeSource::Chain(chain) => follow_chain(&gate, &chain).await,
+    }
+}
+
+async fn follow_file(gate: &Gate, file: PathBuf) {
     // What the table in force was read from: the file may have changed since.
     let mut read_at = gate.stakes().map(|table| table.as_of());
-    let mut ticks = tokio::time::interval(INTERVAL);
+    let mut ticks = tokio::time::interval(LOOK);
     loop {
         ticks.tick().await;
         let changed = stake_file::modified(&file).ok();
@@ -23,14 +122,79 @@ pub(crate) async fn follow(gate: Arc<Gate>, file: PathBuf) {
             continue;
         }
         read_at = changed;
-        let path = file.clone();
-        match tokio::task::spawn_blocking(move || stake_file::read(&path)).await {
-            Ok(Ok(table)) => {
+        match stake_file::read(&file) {
+            Ok(table) => {
                 tracing::info!(hotkeys = table.len(), "stake table read again");
                 gate.set_stakes(table);
             }
-            Ok(Err(error)) => tracing::warn!("keeping the last good stake table: {error}"),
-            Err(error) => tracing::error!("reading the stake table: {error}"),
+            Err(error) => tracing::warn!("keeping the last good stake table: {error}"),
+        }
+    }
+}
+
+fn use_copy(gate: &Gate, source: &ChainStakes) {
+    tracing::info!("Stakes: of subnet {}, from the chain ({})", source.netuid, source.endpoints);
+    let Some(copy) = &source.copy else { return };
+    match Stakes::read_copy(copy, &source.endpoints.to_string(), source.netuid) {
+        Ok(stakes) => {
+            let table = stakes.table();
+            let age = table.age(SystemTime::now()).as_secs();
+            tracing::info!(
+                hotkeys = table.len(),
+                age,
+                "stake table read from its copy, until the chain answers"
+            );
+            gate.set_stakes(table);
+        }
+        Err(StakeCopyError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!("not used: {error}"),
+    }
+}
+
+async fn follow_chain(gate: &Gate, source: &ChainStakes) {
+    let chain = Chain::new(source.endpoints.clone(), LIMITS);
+    let mut pause = PAUSE;
+    loop {
+        let error = match session(gate, &chain, source, &mut pause).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        let kept = match gate.stakes() {
+            Some(table) => format!("keeping the stakes of {} s ago", table.age(SystemTime::now()).as_secs()),
+            None => "there are no stakes yet".to_owned(),
+        };
+        tracing::warn!("{kept}, asking again in {} s: {error}", pause.as_secs());
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Reads the stakes again and again over one connection, until it fails or brings no more blocks.
+async fn session(
+    gate: &Gate,
+    chain: &Chain,
+    source: &ChainStakes,
+    pause: &mut Duration,
+) -> Result<std::convert::Infallible, ChainError> {
+    let mut heads = chain.heads().await?;
+    loop {
+        let due = Instant::now() + source.refresh;
+        let netuid = source.netuid;
+        let stakes = chain.read(|head| async move { head.stakes(netuid).await }).await?;
+        let table = stakes.table();
+        let age = table.age(SystemTime::now()).as_secs();
+        tracing::info!(hotkeys = table.len(), block = stakes.block, age, "stake table read from the chain");
+        gate.set_stakes(table);
+        *pause = PAUSE;
+        if let Some(copy) = &source.copy
+            && let Err(error) = stakes.write_copy(copy, &source.endpoints.to_string())
+        {
+            tracing::warn!(
+                "the stakes are not kept for a start without the chain: {error}; ADIT_DATA_DIR names another place"
+            );
+        }
+        while let Ok(block) = timeout_at(due, heads.next(QUIET)).await {
+            block?;
         }
     }
 }

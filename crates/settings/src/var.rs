@@ -114,9 +114,9 @@ declare! {
     NETUID = public("SCOREVISION_NETUID", Wallet, Set("44"),
         "Subnet number, 0 to 65535.").also(&["NETUID"]).or("44");
     SUBTENSOR_ENDPOINT = public("BITTENSOR_SUBTENSOR_ENDPOINT", Wallet, Set("test"),
-        "Network name (finney, test, local) or websocket URL for commands that write to the chain.").or("finney");
+        "Network name (finney, test, local) or websocket URL for commands that ask the chain or write to it.").or("finney");
     SUBTENSOR_FALLBACK = public("BITTENSOR_SUBTENSOR_FALLBACK", Wallet, Set("wss://test.finney.opentensor.ai:443"),
-        "Websocket URL that is used when the endpoint does not answer.");
+        "Network name or websocket URL that those commands use when the endpoint does not answer. A node of another chain is noticed and not used.");
 
     MINER_PORT = public("MINER_PORT", PrivateMiner, Set("8000"),
         "TCP port that the miner listens on, 1 to 65535; 0 takes a free one.").or("8000");
@@ -133,7 +133,7 @@ declare! {
         "Name of the private image repository.").or("pt-solution");
 
     SUBTENSOR_NETWORK = public("SUBTENSOR_NETWORK", FiberSecurity, Set("finney"),
-        "Network whose metagraph gives the stakes: finney, test or local.").or("finney");
+        "Network whose metagraph gives the stakes to the stake gate: finney, test or local.").or("finney");
     SUBTENSOR_ADDRESS = public("SUBTENSOR_ADDRESS", FiberSecurity, Commented("wss://entrypoint-finney.opentensor.ai:443"),
         "Websocket URL of the node that gives the stakes; wins over SUBTENSOR_NETWORK.");
     MIN_STAKE_THRESHOLD = public("MIN_STAKE_THRESHOLD", FiberSecurity, Set("1000"),
@@ -146,8 +146,14 @@ declare! {
 
     HOTKEY_ADDRESS = public("ADIT_HOTKEY", Adit, Commented("5…"),
         "The miner's own hotkey as an ss58 address. With it no wallet file is needed: checking a signature takes no secret.");
+    DATA_FOLDER = public("ADIT_DATA_DIR", Adit, Commented("~/.local/share/adit"),
+        "Directory for what Adit keeps between runs, such as the last good stake table.").or("~/.local/share/adit");
     STAKE_TABLE_FILE = public("STAKE_TABLE_FILE", Adit, Commented("nodes.json"),
-        "JSON file with the stakes, read at start and again when it changes: {\"<ss58>\": stake} or fiber's nodes.json. Default: nodes.json in the working directory, where there is one.");
+        "JSON file with the stakes, in place of the chain's: {\"<ss58>\": stake} or fiber's nodes.json. Read at start and again when it changes.");
+    STAKE_REFRESH_SECONDS = public("ADIT_STAKE_REFRESH_SECONDS", Adit, Commented("300"),
+        "How often the stakes are read from the chain, in seconds, 1 to 86400.").or("300");
+    STAKES_UNKNOWN = public("ADIT_STAKES_UNKNOWN", Adit, Commented("closed"),
+        "What the stake gate does while no stakes were ever read, neither from the chain nor from a copy on disk: closed (refuses everybody) or open (lets everybody through to the signature check).").or("closed");
     STAKE_TABLE_MAX_AGE = public("STAKE_TABLE_MAX_AGE_SECONDS", Adit, Commented("3600"),
         "Age in seconds from which /health calls the stake table stale. Callers are still judged by the last good table.").or("3600");
     DIALECTS = public("ADIT_DIALECTS", Adit, Commented("fiber,score"),

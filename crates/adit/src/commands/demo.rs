@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use adit_auth::{Dialect, GateConfig, Policy};
+use adit_auth::{Dialect, GateConfig, Policy, StakeGate};
 use adit_keys::{Hotkey, Keypair};
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client};
 use adit_predictor::{Wanted, WorkerConfig, python_program};
 use adit_private_track::rehearsal::{ClipHost, Plan, Report, Sender, rehearse};
-use adit_private_track::{Config, PredictorChoice, Server};
+use adit_private_track::{Config, PredictorChoice, Server, StakeSource};
 use adit_scoring::soccer::Event;
 use adit_settings::{Environment, var};
 use adit_synthetic::{Match, MatchFormat};
@@ -95,7 +95,7 @@ impl Stage {
             gate: GateConfig {
                 policy: Policy {
                     verify: true,
-                    stake_gate: true,
+                    stake_gate: StakeGate::Closed,
                     min_stake: STAKE,
                     own_hotkey: Some(self.miner),
                     dialects: Dialect::ALL.to_vec(),
@@ -104,7 +104,7 @@ impl Stage {
                 max_body: 1 << 20,
                 body_timeout: Duration::from_secs(10),
             },
-            stake_file: Some(self.stakes.clone()),
+            stakes: Some(StakeSource::File(self.stakes.clone())),
             stake_max_age: Duration::from_secs(3600),
             guard: AddressGuard::public_only().allowing("127.0.0.1").map_err(Failure::new)?,
             max_clip_bytes: 1 << 30,

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use adit_auth::{Dialect, GateConfig, Policy, Spelling, sign_headers, unix_nanos};
+use adit_auth::{Dialect, GateConfig, Policy, Spelling, StakeGate, sign_headers, unix_nanos};
 use adit_keys::{Hotkey, Keypair};
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client, Limits, Response};
 use adit_predictor::Wanted;
-use adit_private_track::{Config, PredictorChoice, Server, StartError};
+use adit_private_track::{Config, PredictorChoice, Server, StakeSource, StartError};
 use adit_stand_in::video_host::VideoHost;
 use adit_synthetic::{Match, MatchFormat};
 use http::HeaderMap;
@@ -46,7 +46,7 @@ pub(crate) fn config(miner: Hotkey, stakes: &Path) -> Config {
         gate: GateConfig {
             policy: Policy {
                 verify: true,
-                stake_gate: true,
+                stake_gate: StakeGate::Closed,
                 min_stake: 1000.0,
                 own_hotkey: Some(miner),
                 dialects: Dialect::ALL.to_vec(),
@@ -55,7 +55,7 @@ pub(crate) fn config(miner: Hotkey, stakes: &Path) -> Config {
             max_body: 1 << 20,
             body_timeout: PATIENCE,
         },
-        stake_file: Some(stakes.to_owned()),
+        stakes: Some(StakeSource::File(stakes.to_owned())),
         stake_max_age: Duration::from_secs(3600),
         guard: AddressGuard::public_only().allowing("127.0.0.1").unwrap(),
         max_clip_bytes: 64 << 20,
