@@ -2,3 +2,4 @@
 //! itself is not asked yet.
 
 pub mod stake_file;
+pub mod timelock;
