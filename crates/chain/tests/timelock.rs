@@ -1,15 +1,18 @@
-//! Timelock encryption against bytes that Bittensor's own library made.
+//! Timelock encryption against bytes that Bittensor's own library made, and against that library itself.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+#![expect(clippy::print_stderr, reason = "a skipped test says what was missing")]
 
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use adit_chain::timelock::{self, DecryptError, Sealed};
 use parity_scale_codec::Encode;
 use proptest::prelude::*;
 use rand_core::OsRng;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The round of the vectors: long published.
 const ROUND: u64 = 1000;
@@ -175,5 +178,81 @@ proptest! {
         let mut inner = timelock::encrypt(b"a text of 20 bytes..", ROUND, &mut OsRng).unwrap();
         inner[at] ^= change;
         prop_assert!(timelock::decrypt(&inner, &signature()).is_err());
+    }
+}
+
+/// Opens what it is given and encrypts the same plaintexts itself, with Bittensor's library. Also the rounds
+/// that its commitments are encrypted to.
+const PEER: &str = r#"
+import bittensor_drand as drand, json, sys
+task = json.loads(sys.argv[1])
+opened = [drand.decrypt_with_signature(bytes.fromhex(e), task["signature"]).hex() for e in task["envelopes"]]
+sealed = [drand.encrypt_at_round(bytes.fromhex(p), task["round"])[0].hex() for p in task["plaintexts"]]
+rounds = [drand.get_encrypted_commitment("text", b, s)[1] for b, s in task["waits"]]
+print(json.dumps({"opened": opened, "sealed": sealed, "rounds": rounds}))
+"#;
+
+#[derive(Deserialize)]
+struct Peer {
+    opened: Vec<String>,
+    sealed: Vec<String>,
+    rounds: Vec<u64>,
+}
+
+/// The Python that `scripts/setup test` prepared, or `None` with a word about it.
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("ADIT_TEST_PYTHON").map(PathBuf::from).filter(|path| path.exists());
+    if python.is_none() {
+        let missing =
+            "skipped: ADIT_TEST_PYTHON names no Python with bittensor-drand; `make test` sets it up";
+        assert!(std::env::var_os("ADIT_CI").is_none_or(|value| value != "1"), "{missing}");
+        eprintln!("{missing}");
+    }
+    python
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
+}
+
+#[test]
+fn bittensors_library_opens_ours_and_we_open_its() {
+    let Some(python) = python() else { return };
+    let signature = signature();
+    let long = timelock::commitment_plaintext(&"ä".repeat(timelock::MAX_TEXT / 2)).unwrap();
+    let plaintexts =
+        [b"a".to_vec(), timelock::commitment_plaintext("secret text").unwrap(), long, vec![0; 3000]];
+    let ours = plaintexts.iter().map(|plaintext| {
+        hex::encode(envelope(&timelock::encrypt(plaintext, ROUND, &mut OsRng).unwrap(), ROUND))
+    });
+    // Blocks, and milliseconds a block.
+    let waits = [(0, 12_000_u32), (1, 12_000), (360, 12_000), (1, 250), (2, 250), (3, 250), (1, 2_500)];
+    let task = json!({
+        "signature": hex::encode(&signature),
+        "round": ROUND,
+        "envelopes": ours.collect::<Vec<_>>(),
+        "plaintexts": plaintexts.iter().map(hex::encode).collect::<Vec<_>>(),
+        "waits": waits.map(|(blocks, ms)| (blocks, f64::from(ms) / 1000.0)),
+    });
+
+    let before = now();
+    let output = Command::new(python).args(["-c", PEER, &task.to_string()]).output().unwrap();
+    let after = now();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let peer: Peer = serde_json::from_slice(&output.stdout).unwrap();
+
+    assert_eq!(peer.opened.iter().map(|text| bytes(text)).collect::<Vec<_>>(), plaintexts);
+    assert_eq!(peer.sealed.len(), plaintexts.len());
+    for (sealed, plaintext) in peer.sealed.iter().zip(&plaintexts) {
+        let sealed = bytes(sealed);
+        // An envelope: two bytes of compact length before, the round behind.
+        let inner = &sealed[2..sealed.len() - 8];
+        assert_eq!(envelope(inner, ROUND), sealed);
+        assert_eq!(timelock::decrypt(inner, &signature).unwrap(), *plaintext);
+    }
+    assert_eq!(peer.rounds.len(), waits.len());
+    for (round, (blocks, ms)) in peer.rounds.into_iter().zip(waits) {
+        let at = |now| timelock::round_at(now, blocks, Duration::from_millis(ms.into())).unwrap();
+        assert!((at(before)..=at(after)).contains(&round), "{blocks} blocks of {ms} ms: {round}");
     }
 }
