@@ -152,7 +152,7 @@ pub struct Revealed {
 impl Revealed {
     /// From the stored pair.
     pub(crate) fn new(stored: &[u8], block: u64) -> Self {
-        Self { block, data: timelock::without_length(stored).to_vec() }
+        Self { block, data: timelock::revealed_bytes(stored).to_vec() }
     }
 
     /// As text, bytes that are no UTF-8 left out as the SDK does.
