@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use adit_keys::{Hotkey, KeyFile, Keypair};
+use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, Client};
 use adit_private_track::rehearsal::{
     Attempt, ClipHost, Outcome, Plan, Report, SPOT_CHECK_BUDGET, SpotCheck, rehearse,
@@ -15,7 +15,7 @@ use adit_settings::{Environment, var};
 use serde_json::{Value, json};
 
 use super::table::table;
-use super::block_on;
+use super::{block_on, password};
 use crate::cli::Rehearse;
 use crate::failure::Failure;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(env: &Environment, args: Rehearse) -> Result<ExitCode, Failure
         None => format!("http://127.0.0.1:{}", env.required(&var::MINER_PORT)?),
     };
     let signer = match &args.signer {
-        Some(file) => KeyFile::read(file)?.open(None)?.into_keypair(),
+        Some(file) => password::open_file(env, file, &args.password)?,
         None => Keypair::generate(),
     };
     let plan = Plan {
