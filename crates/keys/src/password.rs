@@ -4,6 +4,8 @@
 //! variable's name, then base64 (chain reference, section 8).
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,10 +13,10 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use crate::keyfile::{self, Exposure};
+use crate::Exposure;
 
 /// The largest password file, in bytes.
-const MAX_LENGTH: u64 = 4 * 1024;
+const MAX_LENGTH: usize = 4 * 1024;
 
 /// A password of a key file. Wiped when dropped; cannot be printed.
 #[derive(Clone)]
@@ -62,12 +64,16 @@ impl Password {
     /// Where the file cannot be read, is larger, is empty, has more lines or is not UTF-8.
     pub fn from_file(path: &Path) -> Result<(Self, Option<Exposure>), PasswordError> {
         let fault = |reason: String| PasswordError::File { path: path.into(), reason };
-        let (bytes, exposure) = keyfile::read_private(path, MAX_LENGTH).map_err(|e| match e {
-            keyfile::ReadFault::Io(source) => fault(source.to_string()),
-            keyfile::ReadFault::Directory => fault("it is a directory".into()),
-            keyfile::ReadFault::NotAFile => fault("it is no regular file".into()),
-            keyfile::ReadFault::TooLarge => fault("it is larger than 4 KiB".into()),
-        })?;
+        // A pipe is fine too, as in `--password-file <(pass show wallet)`.
+        let file = File::open(path).map_err(|source| fault(source.to_string()))?;
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LENGTH + 1));
+        let limit = MAX_LENGTH as u64 + 1;
+        file.take(limit).read_to_end(&mut bytes).map_err(|source| fault(source.to_string()))?;
+        if bytes.len() > MAX_LENGTH {
+            return Err(fault("it is larger than 4 KiB".into()));
+        }
+        let exposure = if is_file { Exposure::of(path).unwrap_or_default() } else { None };
         let text = std::str::from_utf8(&bytes).map_err(|_| fault("it is not UTF-8".into()))?;
         let line = text.strip_suffix('\n').unwrap_or(text);
         let line = line.strip_suffix('\r').unwrap_or(line);
@@ -144,7 +150,7 @@ mod tests {
             let error = Password::from_file(&file).unwrap_err().to_string();
             assert!(error.contains(file.to_str().unwrap()), "{error}");
         }
-        assert!(Password::from_file(folder.path()).unwrap_err().to_string().contains("is a directory"));
+        assert!(Password::from_file(folder.path()).unwrap_err().to_string().contains("Is a directory"));
         assert!(Password::from_file(&folder.path().join("none")).is_err());
     }
 

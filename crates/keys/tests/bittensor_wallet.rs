@@ -7,17 +7,17 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use adit_keys::{Overwrite, Password, Protection, Secret, Wallet, WordCount, password};
 use serde_json::Value;
 
 const PASSWORD: &str = "pä ss-✓";
 
-/// Opens what is in the folder, and writes a wallet `theirs` beside it. The password goes and comes
-/// through the package's own environment variable.
+/// Opens what is in the folder, and writes a wallet `theirs` beside it. The password of our coldkey
+/// comes in the package's own environment variable.
 const SCRIPT: &str = r#"
-import json, os, sys
+import json, sys
 from bittensor_wallet import Keypair, Wallet
 folder, password = sys.argv[1], sys.argv[2]
 
@@ -26,7 +26,7 @@ def shown(pair):
 
 found = {}
 ours = Wallet(name="ours", hotkey="phrase", path=folder)
-found["coldkey"] = shown(ours.get_coldkey(password=password))
+found["coldkey"] = shown(ours.get_coldkey())
 found["coldkeypub"] = ours.coldkeypub.ss58_address
 for hotkey in ("phrase", "seed", "uri"):
     wallet = Wallet(name="ours", hotkey=hotkey, path=folder)
@@ -38,11 +38,10 @@ pair = Keypair.create_from_mnemonic(Keypair.generate_mnemonic(24))
 theirs.set_coldkey(pair, encrypt=True, overwrite=False, coldkey_password=password)
 theirs.set_coldkeypub(pair)
 theirs.create_new_hotkey(n_words=12, use_password=False, overwrite=False, suppress=True)
-theirs.coldkey_file.save_password_to_env(password)
-variable = theirs.coldkey_file.env_var_name()
+value = theirs.coldkey_file.save_password_to_env(password)
 found["theirs"] = {
     "coldkey": pair.ss58_address, "hotkey": theirs.hotkey.ss58_address,
-    "variable": variable, "value": os.environ.get(variable),
+    "variable": theirs.coldkey_file.env_var_name(), "value": value,
 }
 print(json.dumps(found))
 "#;
@@ -59,9 +58,10 @@ fn python() -> Option<PathBuf> {
     python
 }
 
-fn run(python: &Path, folder: &Path) -> Value {
+fn run(python: &Path, folder: &Path, password: (&str, &str)) -> Value {
     let mut command = Command::new(python);
     command.args(["-c", SCRIPT]).arg(folder).arg(PASSWORD).env("HOME", folder);
+    command.env(password.0, password.1).stdin(Stdio::null());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // The package prints on stdout too; our line is the last.
@@ -89,7 +89,10 @@ fn wallets_open_in_both_directions() {
         named("ours", *name).store_hotkey(secret, Protection::Plain, Overwrite::No).unwrap();
     }
 
-    let found = run(&python, folder.path());
+    let ours = named("ours", "phrase");
+    let variable = &ours.password_variables(&ours.coldkey_file())[0];
+    let value = password::encode(variable, &secret_password);
+    let found = run(&python, folder.path(), (variable, &value));
     for (name, secret) in hotkeys.iter().map(|(n, s)| (*n, s)).chain([("coldkey", &coldkey)]) {
         let address = secret.address();
         assert_eq!(found[name]["ss58"], address.to_string(), "{name}");
@@ -107,7 +110,6 @@ fn wallets_open_in_both_directions() {
 
     let variable = found["theirs"]["variable"].as_str().unwrap();
     assert!(theirs.password_variables(&theirs.coldkey_file()).iter().any(|name| name == variable));
-    if let Some(value) = found["theirs"]["value"].as_str() {
-        assert!(password::decode(variable, value).unwrap() == secret_password);
-    }
+    let value = found["theirs"]["value"].as_str().unwrap();
+    assert!(password::decode(variable, value).unwrap() == secret_password);
 }

@@ -60,26 +60,32 @@ fn open(
         return Ok(open(None)?.into_keypair());
     }
     let stored = stored(env, variables, args)?;
-    for attempt in 1.. {
-        let (password, source) = match &stored {
-            Some((password, source)) => (password.clone(), Some(source)),
-            None => (ask(&format!("Password of {}", path.display()), path, &file)?, None),
+    let mut tries_left = TRIES;
+    loop {
+        tries_left -= 1;
+        let password = match &stored {
+            Some((password, _)) => password.clone(),
+            None => ask(&format!("Password of {}", path.display()), path, &file)?,
         };
-        if std::io::stderr().is_terminal() {
-            eprintln!("Opening {} takes some seconds …", path.display());
-        }
-        match (open(Some(&password)), source) {
+        say_on_terminal(&format!("Opening {} takes some seconds …", path.display()));
+        match (open(Some(&password)), &stored) {
             (Ok(secret), _) => return Ok(secret.into_keypair()),
-            (Err(error @ KeyFileError::WrongPassword { .. }), Some(source)) => {
+            (Err(error @ KeyFileError::WrongPassword { .. }), Some((_, source))) => {
                 return Err(Failure::new(error).hint(format!("it was taken from {source}; correct it there")));
             }
-            (Err(KeyFileError::WrongPassword { .. }), None) if attempt < TRIES => {
+            (Err(KeyFileError::WrongPassword { .. }), None) if tries_left > 0 => {
                 eprintln!("That password does not open it. Try again.");
             }
             (Err(error), _) => return Err(error.into()),
         }
     }
-    unreachable!("the last attempt returns")
+}
+
+/// For somebody who waits.
+pub(super) fn say_on_terminal(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("{text}");
+    }
 }
 
 /// A password for a file that is to be written; asked for twice on a terminal.
@@ -145,7 +151,8 @@ fn stored(
     };
     let Some(file) = file else { return Ok(None) };
     let (password, exposure) = Password::from_file(&file)?;
-    if let Some(exposure) = exposure {
+    // Docker mounts its secrets readable for all and not to be changed.
+    if let Some(exposure) = exposure.filter(|_| !file.starts_with("/run/secrets")) {
         eprintln!("warning: {exposure}");
     }
     Ok(Some((password, Source::File(file))))

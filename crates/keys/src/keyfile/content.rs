@@ -79,7 +79,7 @@ impl Content {
     }
 }
 
-/// The fields in the order in which bittensor-wallet documents them; it writes any order.
+/// The fields that bittensor-wallet 4.0.1 writes; their order means nothing.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Written<'secret> {
@@ -142,4 +142,49 @@ fn prefixed_hex(bytes: &[u8]) -> Zeroizing<String> {
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Seed;
+    use proptest::prelude::*;
+
+    fn read_back(secret: &Secret) -> Secret {
+        let content = Content::parse(&render(secret)).unwrap();
+        assert_eq!(content.address().unwrap(), Some(secret.address()));
+        content.secret().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_public_file_holds_no_more_than_the_address() {
+        let address = Secret::from_uri("//Alice").unwrap().address();
+        let json = String::from_utf8(render_public(address).to_vec()).unwrap();
+        let key = hex::encode(address.as_bytes());
+        let expected =
+            format!(r#"{{"accountId":"0x{key}","publicKey":"0x{key}","ss58Address":"{address}"}}"#);
+        assert_eq!(json, expected);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn every_seed_survives_its_file(bytes: [u8; 32]) {
+            let secret = Secret::from_seed(Seed::from_bytes(&bytes));
+            let read = read_back(&secret);
+            prop_assert_eq!(read.seed(), secret.seed());
+            let derived = Secret::from_private_key(&secret.keypair().private_key()).unwrap();
+            prop_assert_eq!(read_back(&derived).address(), secret.address());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, fields in "\\{(\"(secretSeed|secretPhrase|privateKey|ss58Address|publicKey)\":(null|5|\"[0-9a-fx ]{0,8}\"),?){0,3}\\}") {
+            for bytes in [bytes.as_slice(), fields.as_bytes()] {
+                if let Ok(content) = Content::parse(bytes) {
+                    let _ = (content.address(), content.secret());
+                }
+            }
+        }
+    }
 }

@@ -76,7 +76,7 @@ pub fn make_private(path: &Path) -> io::Result<()> {
 
 /// Why a secret file was not read.
 #[derive(Debug)]
-pub(crate) enum ReadFault {
+pub(super) enum ReadFault {
     Io(io::Error),
     Directory,
     NotAFile,
@@ -84,7 +84,7 @@ pub(crate) enum ReadFault {
 }
 
 /// Reads a whole file of at most `limit` bytes into memory that is wiped.
-pub(crate) fn read_private(
+pub(super) fn read_private(
     path: &Path,
     limit: u64,
 ) -> Result<(Zeroizing<Vec<u8>>, Option<Exposure>), ReadFault> {
@@ -122,7 +122,7 @@ pub enum Overwrite {
 
 /// Writes a file whole or not at all, with mode 0600 from its first byte on; directories that are
 /// missing get 0700. With [`Overwrite::No`] a file in the way is an error of kind `AlreadyExists`.
-pub(crate) fn write_private(path: &Path, bytes: &[u8], overwrite: Overwrite) -> io::Result<()> {
+pub(super) fn write_private(path: &Path, bytes: &[u8], overwrite: Overwrite) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     // tempfile creates with mode 0600, and removes the file unless it is persisted.

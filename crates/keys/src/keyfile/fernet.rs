@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::error::Fault;
 use crate::Password;
 
-/// How version byte 0x80 and a time before the year 2106 read in base64.
+/// How version byte 0x80 and a time before the year 4147 read in base64.
 pub(super) const MARKER: &[u8] = b"gAAAAA";
 const ROUNDS: u32 = 10_000_000;
 const SALT: &[u8] = b"Iguesscyborgslikemyselfhaveatendencytobeparanoidaboutourorigins";
@@ -53,4 +53,19 @@ pub(super) fn open(file: &[u8], password: &Password) -> Result<Zeroizing<Vec<u8>
         .len();
     plain.truncate(length);
     Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Short of a whole token: with one the key would be derived, which takes seconds.
+        #[test]
+        fn any_text_is_read_without_panic(text in "[A-Za-z0-9_=-]{0,90}") {
+            let token = format!("gAAAAA{text}");
+            prop_assert!(open(token.as_bytes(), &Password::new("x").unwrap()).is_err());
+        }
+    }
 }

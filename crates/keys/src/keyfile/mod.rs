@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 pub use disk::{Exposure, Overwrite, make_private};
-pub(crate) use disk::{ReadFault, read_private};
 pub use error::KeyFileError;
 
 use crate::{Hotkey, Password, Secret};
 use content::Content;
+use disk::{ReadFault, read_private};
 
 /// The largest key file that is read, in bytes; real ones have 200 to 3,000.
 const MAX_LENGTH: u64 = 64 * 1024;

@@ -58,3 +58,22 @@ fn unhex(digits: &[u8]) -> Result<Vec<u8>, Fault> {
         _ => Fault::Malformed("its vault is not hex"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_parts_are_read_without_panic(
+            salt: Vec<u8>, tag: Vec<u8>, sealed: Vec<u8>, cut in 0usize..4000
+        ) {
+            let inner = [salt, tag, sealed].map(hex::encode).join("\n");
+            let file = format!("$ANSIBLE_VAULT;1.1;AES256\n{}", hex::encode(inner));
+            let password = Password::new("x").unwrap();
+            prop_assert!(open(file.as_bytes(), &password).is_err());
+            prop_assert!(open(&file.as_bytes()[..cut.min(file.len())], &password).is_err());
+        }
+    }
+}

@@ -92,7 +92,7 @@ impl Wallet {
         self.folder().join("hotkeys").join(&self.hotkey)
     }
 
-    /// The hotkey's public half, which wallets from before 2025 do not have.
+    /// The hotkey's public half, which older wallets do not have.
     #[must_use]
     pub fn hotkeypub_file(&self) -> PathBuf {
         self.folder().join("hotkeys").join(format!("{}pub.txt", self.hotkey))

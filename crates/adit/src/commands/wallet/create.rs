@@ -83,7 +83,7 @@ pub(super) fn new(env: &Environment, kind: Kind, args: &NewKey) -> Result<ExitCo
 fn mnemonic_text(kind: Kind, phrase: &Phrase) -> Zeroizing<String> {
     Zeroizing::new(format!(
         "\nWrite the mnemonic down now, on paper. Whoever has these words has the {}; without them a lost file or \
-         password\ncannot be replaced. They are not shown again.\n\n    {}\n",
+         password\ncannot be replaced. They are not shown again.\n\n    {}",
         kind.word(),
         phrase.expose_words()
     ))
@@ -167,7 +167,9 @@ fn store(
     let overwrite = if overwrite { Overwrite::Yes } else { Overwrite::No };
     let password = if encrypted {
         let names = wallet.password_variables(&file);
-        Some(password::choose(env, &file, &names, &args.password)?)
+        let chosen = password::choose(env, &file, &names, &args.password)?;
+        password::say_on_terminal("Encrypting takes some seconds …");
+        Some(chosen)
     } else {
         None
     };
