@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use adit_keys::KeyFileError;
 use adit_private_track::rehearsal::ClipHostError;
 use adit_private_track::{ConfigError, StartError};
 
@@ -45,6 +46,18 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl From<&KeyFileError> for Failure {
+    fn from(error: &KeyFileError) -> Self {
+        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+    }
+}
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        Self::from(&error)
+    }
+}
+
 /// Errors whose text already says what to do.
 macro_rules! plain {
     ($($error:ty),* $(,)?) => {$(
@@ -58,7 +71,12 @@ macro_rules! plain {
 
 plain!(
     adit_settings::SettingError,
-    adit_keys::hotkey_file::HotkeyFileError,
+    adit_keys::MessageError,
+    adit_keys::PasswordError,
+    adit_keys::PhraseError,
+    adit_keys::SeedError,
+    adit_keys::UriError,
+    adit_keys::WalletNameError,
     adit_media::MediaError,
     adit_outbound::FetchError,
     ClipHostError,

@@ -54,6 +54,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             let env = environment(adit.verbose, false)?;
             match adit.command {
                 AditCommand::Demo => commands::demo::run(&env),
+                AditCommand::Wallet(command) => commands::wallet::run(&env, command),
             }
         }
     }

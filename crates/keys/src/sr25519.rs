@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schnorrkel::{ExpansionMode, MiniSecretKey, PublicKey};
+use schnorrkel::{ExpansionMode, MiniSecretKey, PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
-use crate::Hotkey;
+use crate::{Hotkey, Phrase, PrivateKeyError, UriError, uri};
 
 /// The context that Substrate signs under.
 const CONTEXT: &[u8] = b"substrate";
@@ -23,6 +23,33 @@ impl Keypair {
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let mini = MiniSecretKey::from_bytes(seed).expect("a mini-secret is any 32 bytes");
         Self(mini.expand_to_keypair(ExpansionMode::Ed25519))
+    }
+
+    /// The pair of a mnemonic phrase.
+    #[must_use]
+    pub fn from_phrase(phrase: &Phrase) -> Self {
+        Self::from_seed(phrase.seed("").expose_bytes())
+    }
+
+    /// The pair that a uri names; see [`Secret::from_uri`](crate::Secret::from_uri).
+    ///
+    /// # Errors
+    /// Where the text is no such uri.
+    pub fn from_uri(uri: &str) -> Result<Self, UriError> {
+        Ok(Self(uri::derive(uri)?.to_keypair()))
+    }
+
+    /// The pair of a private key: 64 bytes, scalar and nonce, in schnorrkel's plain form.
+    ///
+    /// # Errors
+    /// Where the scalar is out of range.
+    pub fn from_private_key(bytes: &[u8; 64]) -> Result<Self, PrivateKeyError> {
+        Ok(Self(SecretKey::from_bytes(bytes).map_err(|_| PrivateKeyError)?.to_keypair()))
+    }
+
+    /// The 64 bytes that [`Keypair::from_private_key`] reads.
+    pub(crate) fn private_key(&self) -> Zeroizing<[u8; 64]> {
+        Zeroizing::new(self.0.secret.to_bytes())
     }
 
     /// A new random pair.
@@ -80,6 +107,13 @@ impl Signature {
     pub fn verifies_wrapped(&self, message: &[u8], signer: &Hotkey) -> bool {
         self.verifies(&[b"<Bytes>".as_slice(), message, b"</Bytes>"].concat(), signer)
     }
+
+    /// True where `signer` signed `message` bare or inside `<Bytes>…</Bytes>`: what bittensor-wallet's
+    /// `verify` accepts. It does not unwrap: a wrapped `message` is not tried without its wrapping.
+    #[must_use]
+    pub fn verifies_bare_or_wrapped(&self, message: &[u8], signer: &Hotkey) -> bool {
+        self.verifies(message, signer) || self.verifies_wrapped(message, signer)
+    }
 }
 
 impl FromStr for Signature {
@@ -105,13 +139,6 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// Reads a seed from `0x` and 64 hex digits; the prefix may be missing.
-pub(crate) fn seed_from_hex(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let mut seed = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), seed.as_mut_slice()).ok()?;
-    Some(seed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,10 +147,10 @@ mod tests {
     #[test]
     fn a_known_seed_gives_its_known_address() {
         // The development seed of `//Alice`.
-        let seed =
-            seed_from_hex("0xe5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a").unwrap();
+        let seed: crate::Seed =
+            "0xe5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a".parse().unwrap();
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-        assert_eq!(Keypair::from_seed(&seed).hotkey().to_string(), alice);
+        assert_eq!(Keypair::from_seed(seed.expose_bytes()).hotkey().to_string(), alice);
     }
 
     #[test]

@@ -9,8 +9,7 @@ use std::time::Duration;
 use adit_auth::{Dialect, GateConfig, Policy, StakeGate};
 use adit_chain::stake_file::{self, StakeFileError};
 use adit_chain::{EndpointError, Endpoints, Netuid};
-use adit_keys::hotkey_file::{self, HotkeyFileError};
-use adit_keys::{AddressError, Hotkey};
+use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
     Environment as WorkerEnvironment, Wanted, WorkerConfig, find_predictor_file, python_program,
@@ -88,9 +87,12 @@ pub enum ConfigError {
         /// Which fault.
         source: AddressError,
     },
+    /// A name of the wallet or the hotkey that is no name.
+    #[error(transparent)]
+    WalletName(#[from] WalletNameError),
     /// Signatures are to be checked but our own hotkey is unknown.
     #[error("the miner's own hotkey is unknown, and VERIFY_ENABLED is on: {0}")]
-    NoHotkey(#[source] HotkeyFileError),
+    NoHotkey(#[source] KeyFileError),
     /// The chain's address.
     #[error("`{name}`: {source}")]
     Network {
@@ -256,11 +258,8 @@ pub fn own_hotkey(env: &Environment) -> Result<Hotkey, ConfigError> {
         return text.parse().map_err(|source| ConfigError::Address { text: text.to_owned(), source });
     }
     let wallets = env.path(&var::WALLET_PATH)?.unwrap_or_default();
-    let name = env.required(&var::HOTKEY_NAME)?;
-    let file = hotkey_file::path(&wallets, env.required(&var::WALLET_NAME)?, name);
-    let public = file.with_file_name(format!("{name}pub.txt"));
-    let from = if public.is_file() { &public } else { &file };
-    hotkey_file::read_address(from).map_err(ConfigError::NoHotkey)
+    let wallet = Wallet::new(wallets, env.required(&var::WALLET_NAME)?, env.required(&var::HOTKEY_NAME)?)?;
+    wallet.hotkey_address().map_err(ConfigError::NoHotkey)
 }
 
 fn stake_gate(env: &Environment) -> Result<StakeGate, SettingError> {

@@ -204,7 +204,9 @@ impl Environment {
         Ok(self.text(var)?.map(|text| self.expand_home(text)))
     }
 
-    fn expand_home(&self, text: &str) -> PathBuf {
+    /// The path that a text means: a leading `~` is `HOME`.
+    #[must_use]
+    pub fn expand_home(&self, text: &str) -> PathBuf {
         match (text.strip_prefix('~'), self.process.get("HOME")) {
             (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
                 PathBuf::from(format!("{home}{rest}"))

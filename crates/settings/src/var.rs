@@ -105,12 +105,13 @@ macro_rules! declare {
 declare! {
     WALLET_NAME = public("BITTENSOR_WALLET_COLD", Wallet, Set("default"),
         "Name of the wallet directory (the coldkey's name).")
-        .also(&["COLDKEY", "WALLET_NAME"]).or("default");
+        .also(&["COLDKEY", "WALLET_NAME", "BT_WALLET_NAME"]).or("default");
     HOTKEY_NAME = public("BITTENSOR_WALLET_HOT", Wallet, Set("default"),
         "Name of the hotkey file inside the wallet directory.")
-        .also(&["HOTKEY", "HOTKEY_NAME"]).or("default");
+        .also(&["HOTKEY", "HOTKEY_NAME", "BT_WALLET_HOTKEY"]).or("default");
     WALLET_PATH = public("BITTENSOR_WALLET_PATH", Wallet, Commented("~/.bittensor/wallets  # Optional: Override wallet path"),
-        "Directory that holds the wallets.").or("~/.bittensor/wallets");
+        "Directory that holds the wallets.")
+        .also(&["BT_WALLET_PATH", "WALLET_PATH"]).or("~/.bittensor/wallets");
     NETUID = public("SCOREVISION_NETUID", Wallet, Set("44"),
         "Subnet number, 0 to 65535.").also(&["NETUID"]).or("44");
     SUBTENSOR_ENDPOINT = public("BITTENSOR_SUBTENSOR_ENDPOINT", Wallet, Set("test"),
@@ -146,6 +147,8 @@ declare! {
 
     HOTKEY_ADDRESS = public("ADIT_HOTKEY", Adit, Commented("5…"),
         "The miner's own hotkey as an ss58 address. With it no wallet file is needed: checking a signature takes no secret.");
+    WALLET_PASSWORD_FILE = public("ADIT_WALLET_PASSWORD_FILE", Adit, Commented("/run/secrets/wallet-password"),
+        "File whose one line is the password of an encrypted key file. btcli's BT_PW_ variable of that key file wins.");
     DATA_FOLDER = public("ADIT_DATA_DIR", Adit, Commented("~/.local/share/adit"),
         "Directory for what Adit keeps between runs, such as the last good stake table.").or("~/.local/share/adit");
     STAKE_TABLE_FILE = public("STAKE_TABLE_FILE", Adit, Commented("nodes.json"),

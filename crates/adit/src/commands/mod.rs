@@ -2,9 +2,12 @@
 
 pub(crate) mod actions;
 pub(crate) mod demo;
+mod password;
 pub(crate) mod rehearse;
 pub(crate) mod serve;
 mod table;
+mod terminal;
+pub(crate) mod wallet;
 
 use std::future::Future;
 

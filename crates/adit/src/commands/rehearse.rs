@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use adit_keys::{Hotkey, Keypair, hotkey_file};
+use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, Client};
 use adit_private_track::rehearsal::{
     Attempt, ClipHost, Outcome, Plan, Report, SPOT_CHECK_BUDGET, SpotCheck, rehearse,
@@ -14,8 +14,8 @@ use adit_scoring::soccer::{Event, Prediction, Truth, Verdict};
 use adit_settings::{Environment, var};
 use serde_json::{Value, json};
 
-use super::block_on;
 use super::table::table;
+use super::{block_on, password};
 use crate::cli::Rehearse;
 use crate::failure::Failure;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(env: &Environment, args: Rehearse) -> Result<ExitCode, Failure
         None => format!("http://127.0.0.1:{}", env.required(&var::MINER_PORT)?),
     };
     let signer = match &args.signer {
-        Some(file) => hotkey_file::read_keypair(file)?,
+        Some(file) => password::open_file(env, file, &args.password)?,
         None => Keypair::generate(),
     };
     let plan = Plan {

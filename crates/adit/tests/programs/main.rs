@@ -10,3 +10,4 @@ mod foreign_clips;
 mod printed;
 mod process;
 mod serve;
+mod wallet;

@@ -39,7 +39,12 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> Output {
 
 /// Runs a program to its end, and ends it where it has none.
 pub(crate) fn finish(command: &mut Command) -> Output {
-    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish_reading(command, Stdio::null())
+}
+
+/// The same with something on stdin.
+pub(crate) fn finish_reading(command: &mut Command, stdin: impl Into<Stdio>) -> Output {
+    let command = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Read while it runs, so that a full pipe cannot be what keeps it.
     let mut pipes = (child.stdout.take().unwrap(), child.stderr.take().unwrap());

@@ -1,11 +1,15 @@
 //! The arguments, apart from the commands that use them.
 
+pub(crate) mod wallet;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use adit_keys::Hotkey;
 use adit_private_track::rehearsal::Sender;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use self::wallet::{PasswordArgs, WalletCommand};
 
 /// `adit`: what the guides leave to others.
 #[derive(Debug, Parser)]
@@ -22,6 +26,9 @@ pub(crate) struct Adit {
 pub(crate) enum AditCommand {
     /// Rehearse the miners on this machine against a drawn match, and show what scored what
     Demo,
+    /// Make keys, list and check wallets, sign and verify
+    #[command(subcommand)]
+    Wallet(WalletCommand),
 }
 
 /// `sv` and `pv`: the miners of subnet 44.
@@ -73,6 +80,8 @@ pub(crate) struct Rehearse {
     /// Hotkey file to sign with [default: a new key, which no stake table has]
     #[arg(long, value_name = "FILE")]
     pub(crate) signer: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
     /// Whose challenges to send
     #[arg(long = "as", value_name = "SENDER", value_enum, default_value = "all")]
     pub(crate) sender: SenderArg,

@@ -1,0 +1,58 @@
+//! Questions on the terminal.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+/// No line that a person types is longer, and a terminal in line mode does not give more at once.
+const LINE: usize = 4096;
+
+/// The terminal that the operator sits at, even where stdin is a pipe. `None` where stderr is none:
+/// nobody would see the question.
+fn terminal() -> Option<File> {
+    if !io::stderr().is_terminal() {
+        return None;
+    }
+    OpenOptions::new().read(true).write(true).open("/dev/tty").ok()
+}
+
+/// Puts back how the terminal was, however the question ends.
+struct Quiet<'terminal> {
+    terminal: &'terminal File,
+    before: Termios,
+}
+
+impl<'terminal> Quiet<'terminal> {
+    fn new(terminal: &'terminal File) -> io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        quiet.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
+        // What was typed before the question is no answer to it.
+        tcsetattr(terminal, OptionalActions::Flush, &quiet)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+    }
+}
+
+/// Asks for a line that is not shown while it is typed. `None` without a terminal.
+pub(super) fn ask_secret(question: &str) -> io::Result<Option<Zeroizing<String>>> {
+    let Some(mut terminal) = terminal() else { return Ok(None) };
+    write!(terminal, "{question}: ")?;
+    let quiet = Quiet::new(&terminal)?;
+    let mut line = Zeroizing::new([0; LINE]);
+    let length = quiet.terminal.take(LINE as u64).read(line.as_mut_slice())?;
+    drop(quiet);
+    if length == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let text = std::str::from_utf8(&line[..length]).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok(Some(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned())))
+}
