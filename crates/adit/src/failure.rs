@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use adit_chain::{ChainError, SubmitError};
 use adit_keys::KeyFileError;
 use adit_private_track::rehearsal::ClipHostError;
 use adit_private_track::{ConfigError, StartError};
@@ -40,6 +41,18 @@ impl From<StartError> for Failure {
     }
 }
 
+impl From<ChainError> for Failure {
+    fn from(error: ChainError) -> Self {
+        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+    }
+}
+
+impl From<SubmitError> for Failure {
+    fn from(error: SubmitError) -> Self {
+        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
@@ -70,6 +83,7 @@ macro_rules! plain {
 }
 
 plain!(
+    adit_chain::EndpointError,
     adit_settings::SettingError,
     adit_keys::MessageError,
     adit_keys::PasswordError,
@@ -80,4 +94,5 @@ plain!(
     adit_media::MediaError,
     adit_outbound::FetchError,
     ClipHostError,
+    std::io::Error,
 );

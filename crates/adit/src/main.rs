@@ -55,6 +55,10 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             match adit.command {
                 AditCommand::Demo => commands::demo::run(&env),
                 AditCommand::Wallet(command) => commands::wallet::run(&env, command),
+                AditCommand::Subnet(command) => commands::chain::subnet(&env, command),
+                AditCommand::Metagraph(args) => commands::chain::metagraph(&env, &args),
+                AditCommand::Axon(command) => commands::chain::axon(&env, command),
+                AditCommand::Commitment(command) => commands::chain::commitment(&env, command),
             }
         }
     }

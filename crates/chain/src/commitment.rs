@@ -1,12 +1,15 @@
 //! What a hotkey has committed: in the open, time-locked, or revealed.
 
 use std::fmt;
+use std::time::Duration;
 
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::{Composite, Primitive, Value, ValueDef, Variant};
 
 use crate::timelock;
 
+/// Time between two blocks.
+pub const BLOCK_TIME: Duration = Duration::from_secs(12);
 /// Largest `Raw` field in bytes (chain reference, section 6).
 pub const MAX_RAW: usize = 128;
 /// Largest `BigRaw` field in bytes.
@@ -45,6 +48,21 @@ pub struct TooLong {
     pub length: usize,
 }
 
+/// Why a text cannot be sealed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// Too long.
+    #[error(transparent)]
+    TooLong(#[from] timelock::TextTooLongError),
+    /// The clock is wrong.
+    #[error("this host's clock is before the first round of drand quicknet (August 2023); set it right")]
+    Clock,
+    /// No randomness.
+    #[error(transparent)]
+    Encrypt(#[from] timelock::EncryptError),
+}
+
 impl Field {
     /// A text in the open, as the SDK's `set_commitment` sends it.
     ///
@@ -53,6 +71,18 @@ impl Field {
     pub fn text(text: &str) -> Result<Self, TooLong> {
         let length = text.len();
         if length > MAX_RAW { Err(TooLong { length }) } else { Ok(Self::Raw(text.as_bytes().to_vec())) }
+    }
+
+    /// A text sealed to the round of drand quicknet that is published `blocks` blocks of 12 s from `now`
+    /// (time since 1970), as the SDK's `set_reveal_commitment` sends it.
+    ///
+    /// # Errors
+    /// [`SealError`]: a text above 778 bytes, a clock before drand's beginning, a system without randomness.
+    pub fn sealed(text: &str, now: Duration, blocks: u32) -> Result<Self, SealError> {
+        let plaintext = timelock::commitment_plaintext(text)?;
+        let round = timelock::round_at(now, blocks.into(), BLOCK_TIME).ok_or(SealError::Clock)?;
+        let ciphertext = timelock::encrypt(&plaintext, round, &mut rand_core::OsRng)?;
+        Ok(Self::Timelocked { ciphertext, round })
     }
 
     pub(crate) fn to_value(&self) -> Value {

@@ -143,7 +143,13 @@ impl Runtime {
         read.map(Commitment::from).ok_or_else(|| malformed("Commitments.CommitmentOf", "it is empty"))
     }
 
-    pub(crate) fn has_call(&self, pallet: &str, name: &str) -> bool {
+    /// True where a registration can be held below a price ([`Call::register_limit`]).
+    #[must_use]
+    pub fn has_register_limit(&self) -> bool {
+        self.has_call("SubtensorModule", "register_limit")
+    }
+
+    fn has_call(&self, pallet: &str, name: &str) -> bool {
         self.0.pallet_by_name(pallet).is_some_and(|pallet| pallet.call_variant_by_name(name).is_some())
     }
 }

@@ -48,6 +48,23 @@ impl fmt::Display for Rao {
     }
 }
 
+impl FromStr for Rao {
+    type Err = String;
+
+    /// An amount in TAO with at most nine decimals.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no amount in TAO, such as 0.5 (nine decimals at most)");
+        let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || rest.len() > 9 || !digits(whole) || !digits(rest) {
+            return Err(wrong());
+        }
+        let whole: u64 = whole.parse().map_err(|_| wrong())?;
+        let rest: u64 = format!("{rest:0<9}").parse().map_err(|_| wrong())?;
+        whole.checked_mul(RAO).and_then(|whole| whole.checked_add(rest)).map(Self).ok_or_else(wrong)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +79,10 @@ mod tests {
             (u64::MAX, "18446744073.709551615 TAO"),
         ] {
             assert_eq!(Rao(rao).to_string(), text);
+            assert_eq!(text.trim_end_matches(" TAO").parse(), Ok(Rao(rao)));
+        }
+        for text in ["", ".5", "-1", "1e3", "0.0000000001", "18446744073.709551616", "1,5"] {
+            assert!(text.parse::<Rao>().is_err(), "{text}");
         }
     }
 }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 ///
 /// Source: the IANA special-purpose registries for IPv4 and IPv6. IPv6 forms that carry an IPv4 address
 /// (mapped, NAT64, 6to4) are judged by the address they carry, since that is where a packet ends up.
-pub(crate) fn not_public(address: IpAddr) -> Option<&'static str> {
+#[must_use]
+pub fn not_public(address: IpAddr) -> Option<&'static str> {
     match destination(address) {
         IpAddr::V4(address) => v4_not_public(address),
         IpAddr::V6(address) => v6_not_public(address),

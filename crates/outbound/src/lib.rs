@@ -26,6 +26,7 @@ mod error;
 mod guard;
 mod own;
 
+pub use address::not_public;
 pub use client::{Client, Limits, Response};
 pub use download::Download;
 pub use error::FetchError;

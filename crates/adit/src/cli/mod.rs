@@ -1,5 +1,6 @@
 //! The arguments, apart from the commands that use them.
 
+pub(crate) mod chain;
 pub(crate) mod wallet;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,6 +10,7 @@ use adit_keys::Hotkey;
 use adit_private_track::rehearsal::Sender;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::chain::{AxonCommand, CommitmentCommand, ShowMetagraph, SubnetCommand};
 use self::wallet::{PasswordArgs, WalletCommand};
 
 /// `adit`: what the guides leave to others.
@@ -29,6 +31,17 @@ pub(crate) enum AditCommand {
     /// Make keys, list and check wallets, sign and verify
     #[command(subcommand)]
     Wallet(WalletCommand),
+    /// Register a hotkey on a subnet, and show how it stands
+    #[command(subcommand, visible_alias = "subnets")]
+    Subnet(SubnetCommand),
+    /// Show a subnet's neurons: stakes, permits, incentives, axons
+    Metagraph(ShowMetagraph),
+    /// Publish where a miner answers, show it, and try to reach it
+    #[command(subcommand)]
+    Axon(AxonCommand),
+    /// Commit a text on chain, in the open or time-locked, and show what is there
+    #[command(subcommand)]
+    Commitment(CommitmentCommand),
 }
 
 /// `sv` and `pv`: the miners of subnet 44.

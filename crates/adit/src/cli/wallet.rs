@@ -53,6 +53,11 @@ pub(crate) struct WalletArgs {
 }
 
 impl WalletArgs {
+    /// True where the arguments name it, so that no setting does.
+    pub(crate) fn is_told(&self) -> bool {
+        self.wallet_name.is_some() || self.wallet_hotkey.is_some() || self.path.wallet_path.is_some()
+    }
+
     /// The wallet that is meant; nothing is read.
     pub(crate) fn resolve(&self, env: &Environment) -> Result<Wallet, Failure> {
         let (written, path) = self.path.resolve(env)?;

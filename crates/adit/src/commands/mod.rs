@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod actions;
+pub(crate) mod chain;
 pub(crate) mod demo;
 mod password;
 pub(crate) mod rehearse;
