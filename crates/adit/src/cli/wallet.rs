@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use adit_keys::{Hotkey, Signature, Wallet};
+use adit_keys::{Hotkey, Signature, SignatureFormatError, Wallet};
 use adit_settings::{Environment, SecretString, var};
 use clap::{Args, Subcommand};
 
@@ -249,8 +249,11 @@ pub(crate) struct SignMessage {
     #[command(flatten)]
     pub(crate) message: MessageArgs,
     /// Sign with the coldkey instead
-    #[arg(long)]
+    #[arg(long, alias = "no-use-hotkey")]
     pub(crate) coldkey: bool,
+    /// What btcli has to be told
+    #[arg(long, hide = true, conflicts_with = "coldkey")]
+    pub(crate) use_hotkey: bool,
     #[command(flatten)]
     pub(crate) password: PasswordArgs,
     /// Print JSON
@@ -258,12 +261,17 @@ pub(crate) struct SignMessage {
     pub(crate) json: bool,
 }
 
+/// btcli prints signatures without `0x`.
+fn signature(text: &str) -> Result<Signature, SignatureFormatError> {
+    if text.starts_with("0x") { text.parse() } else { format!("0x{text}").parse() }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct VerifyMessage {
     #[command(flatten)]
     pub(crate) message: MessageArgs,
-    /// The signature, 0x and 128 hex digits
-    #[arg(long, value_name = "HEX")]
+    /// The signature, 128 hex digits
+    #[arg(long, value_name = "HEX", value_parser = signature)]
     pub(crate) signature: Signature,
     /// Address of who is said to have signed
     #[arg(long, value_name = "SS58", aliases = ["ss58-address", "ss58_address", "address"])]

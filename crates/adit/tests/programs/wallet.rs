@@ -181,7 +181,8 @@ fn wallet_names_come_from_every_spelling_of_the_settings() {
 #[test]
 fn wallet_signatures_verify_and_others_do_not() {
     let wallets = Wallets::with(&["dev0"]);
-    let signed = wallets.run(&["sign", "--wallet.name", "dev0", "--message", "0x68656c6c6f"]);
+    let arguments = ["sign", "--wallet.name", "dev0", "--use-hotkey", "--message", "0x68656c6c6f"];
+    let signed = wallets.run(&arguments);
     assert!(signed.status.success(), "{}", shown(&signed));
     let signature = String::from_utf8(signed.stdout).unwrap();
     let address = "5FL3Zhq3D4fpStEABq6B8fBvJZD5tT3Xchg2Zdf6Vy4mL22c";
@@ -191,6 +192,9 @@ fn wallet_signatures_verify_and_others_do_not() {
     };
     insta::assert_snapshot!("wallet_verify_valid", shown(&verify("hello")));
     insta::assert_snapshot!("wallet_verify_not_valid", shown(&verify("hallo")));
+    let bare = signature.trim().trim_start_matches("0x");
+    let output = wallets.run(&["verify", "--signature", bare, "--ss58", address, "--message", "hello"]);
+    assert!(output.status.success(), "btcli prints no 0x: {}", shown(&output));
 }
 
 #[test]

@@ -68,6 +68,7 @@ impl Key {
 
     /// What is wrong with the secret file, and whether the public one belongs to it.
     fn fault(&self) -> Option<KeyFileError> {
+        // Read again, for an error to give away.
         let file = match KeyFile::read(&self.secret) {
             Ok(file) => file,
             Err(error) => return Some(error),
