@@ -50,10 +50,12 @@ async fn metagraphs_decode_by_the_types_of_the_metadata() {
         let node = Node::start(script.clone().metagraph(made.clone())).await.unwrap();
         let block = client(&node).await.at_current_block().await.unwrap();
         let netuid = || Value::u128(44);
+        let all = || Value::unnamed_composite((0..74).map(Value::u128));
         for (method, arguments) in [
             ("get_metagraph", vec![netuid()]),
             ("get_mechagraph", vec![netuid(), Value::u128(0)]),
-            ("get_selective_metagraph", vec![netuid(), Value::unnamed_composite((0..74).map(Value::u128))]),
+            ("get_selective_metagraph", vec![netuid(), all()]),
+            ("get_selective_mechagraph", vec![netuid(), Value::u128(0), all()]),
         ] {
             let call =
                 subxt::dynamic::runtime_api_call::<_, Value>("SubnetInfoRuntimeApi", method, arguments);

@@ -4,7 +4,7 @@
 //! the same with less, so they are made from it.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed, v14, v15, v16};
@@ -16,9 +16,10 @@ use parity_scale_codec::{Decode as _, Encode as _};
 /// # Errors
 /// When there is no such file; the message names it.
 pub fn recorded_metadata() -> io::Result<Vec<u8>> {
-    let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/chain/local-chain");
-    let script = std::env::var_os("ADIT_TEST_CHAIN").unwrap_or_else(|| usual.into());
-    let path = Path::new(&script).with_file_name("metadata-2026-04.scale");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).unwrap_or(Path::new("/"));
+    let script = std::env::var_os("ADIT_TEST_CHAIN")
+        .map_or_else(|| beside.join("shared/chain/local-chain"), PathBuf::from);
+    let path = script.with_file_name("metadata-2026-04.scale");
     std::fs::read(&path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
 }
 

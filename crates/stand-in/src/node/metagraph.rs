@@ -208,8 +208,8 @@ impl MetagraphFixture {
         bytes
     }
 
-    /// The answer to `get_selective_metagraph` for these indexes. Of the two fields that only this method has, the
-    /// validators (72) are those with a permit; commitments (73) are always absent.
+    /// The answer to `get_selective_metagraph` for these indexes. Of the two fields that only this answer has, the
+    /// validators (72) are those with a permit, and commitments (73) are always absent.
     ///
     /// # Panics
     /// As [`encode`](Self::encode) does.

@@ -55,6 +55,11 @@ fn metagraph(script: &NodeScript, method: &str, mut arguments: &[u8]) -> Result<
             let (netuid, indexes) = read::<(u16, Vec<u16>)>(method, arguments)?;
             recorded(netuid).map(|metagraph| metagraph.fixture.encode_selective(&indexes))
         }
+        "SubnetInfoRuntimeApi_get_selective_mechagraph" => {
+            let (netuid, mechanism, indexes) = read::<(u16, u8, Vec<u16>)>(method, arguments)?;
+            let recorded = recorded(netuid).filter(|_| mechanism == 0);
+            recorded.map(|metagraph| metagraph.fixture.encode_selective(&indexes))
+        }
         _ => {
             let reason = format!("Execution failed: Other: Exported method {method} is not found");
             return Err(client_error(&reason));

@@ -199,8 +199,8 @@ impl NodeScript {
         self
     }
 
-    /// A subnet's metagraph, for `SubnetInfoRuntimeApi`'s `get_metagraph`, `get_mechagraph` (mechanism 0) and
-    /// `get_selective_metagraph`. Subnets without one are answered as unknown.
+    /// A subnet's metagraph, for `SubnetInfoRuntimeApi`'s `get_metagraph` and `get_selective_metagraph`, and for the
+    /// same of mechanism 0 (`get_mechagraph`, `get_selective_mechagraph`). Others are answered as unknown.
     ///
     /// # Panics
     /// When a field of it is missing or has a value of the wrong kind.
