@@ -5,9 +5,10 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use adit_stand_in::node::{Node, NodeScript, metagraph, recorded_metadata};
+//! use adit_stand_in::local_chain::newest_metadata;
+//! use adit_stand_in::node::{Node, NodeScript, metagraph};
 //!
-//! let script = NodeScript::new(recorded_metadata()?).metagraph(metagraph(256));
+//! let script = NodeScript::new(newest_metadata().unwrap_or_default()).metagraph(metagraph(256));
 //! let node = Node::start(script.clone()).await?;
 //! println!("{}", node.url());
 //! node.set(script.versions(394, 1)); // a runtime upgrade
@@ -31,7 +32,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use metadata::recorded_metadata;
 pub use metagraph::{MetagraphFixture, metagraph};
 pub use script::{Fault, NodeScript, RpcError, Submission};
 

@@ -1,28 +1,24 @@
-//! The node as subxt sees it, with the recorded metadata.
+//! The node as subxt sees it, with the newest metadata.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by it; a skipped one says why")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::sync::Arc;
 
-use adit_stand_in::node::{Node, NodeScript, Submission, metagraph, recorded_metadata};
+use adit_stand_in::local_chain::newest_metadata;
+use adit_stand_in::node::{Node, NodeScript, Submission, metagraph};
 use subxt::backend::LegacyBackend;
 use subxt::config::Config;
 use subxt::dynamic::Value;
+use subxt::ext::codec::Decode as _;
+use subxt::ext::frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
 use subxt::ext::scale_value::At as _;
-use subxt::rpcs::RpcClient;
+use subxt::rpcs::client::{RpcClient, rpc_params};
 use subxt::utils::{AccountId32, MultiSignature};
 use subxt::{OnlineClient, PolkadotConfig};
 
-/// The node's script with recorded metadata; none, said loudly, where the file is not there.
+/// The node's script with the newest metadata, where that is.
 fn script() -> Option<NodeScript> {
-    match recorded_metadata() {
-        Ok(bytes) => Some(NodeScript::new(bytes)),
-        Err(missing) => {
-            eprintln!("SKIPPED, no recorded metadata: {missing}");
-            assert!(std::env::var_os("ADIT_CI").is_none_or(|value| value != "1"), "{missing}");
-            None
-        }
-    }
+    newest_metadata().map(NodeScript::new)
 }
 
 async fn client(node: &Node) -> OnlineClient<PolkadotConfig> {
@@ -83,6 +79,52 @@ fn number(value: Option<&Value>) -> u128 {
     value.as_u128().or_else(|| value.at(0)?.as_u128()).unwrap_or_else(|| panic!("no number: {value}"))
 }
 
+#[tokio::test]
+async fn older_metadata_says_the_same_with_less() {
+    let Some(script) = script() else { return };
+    let node = Node::start(script).await.unwrap();
+    let rpc = RpcClient::from_insecure_url(node.url()).await.unwrap();
+    let bytes = async |method: &str, params| {
+        let text: String = rpc.request(method, params).await.unwrap();
+        hex::decode(&text[2..]).unwrap()
+    };
+    let at_version = async |version: &str| {
+        let params = rpc_params!["Metadata_metadata_at_version", version];
+        let answer = Option::<Vec<u8>>::decode(&mut &bytes("state_call", params).await[..]).unwrap();
+        RuntimeMetadataPrefixed::decode(&mut &answer?[..]).ok()
+    };
+    let Some(RuntimeMetadataPrefixed(_, RuntimeMetadata::V16(newest))) = at_version("0x10000000").await
+    else {
+        panic!("no version 16");
+    };
+    let Some(RuntimeMetadataPrefixed(_, RuntimeMetadata::V15(older))) = at_version("0x0f000000").await else {
+        panic!("no version 15");
+    };
+    assert!(at_version("0x0d000000").await.is_none());
+    let oldest = bytes("state_getMetadata", rpc_params![]).await;
+    let RuntimeMetadataPrefixed(_, RuntimeMetadata::V14(oldest)) =
+        RuntimeMetadataPrefixed::decode(&mut &oldest[..]).unwrap()
+    else {
+        panic!("no version 14");
+    };
+
+    assert!(newest.types == older.types && older.types == oldest.types);
+    for (new, old) in newest.apis.iter().zip(&older.apis) {
+        assert_eq!(new.name, old.name);
+        assert_eq!(names(&new.methods, |one| &one.name), names(&old.methods, |one| &one.name));
+    }
+    let pallets = names(&newest.pallets, |one| &one.name);
+    assert!(pallets.contains(&"SubtensorModule".to_owned()));
+    assert_eq!(names(&older.pallets, |one| &one.name), pallets);
+    assert_eq!(names(&oldest.pallets, |one| &one.name), pallets);
+    // What decodes a block's extrinsics is found by name where version 16 does not say it.
+    assert_ne!(oldest.extrinsic.ty, newest.extrinsic.call_ty);
+}
+
+fn names<T>(items: &[T], name: impl Fn(&T) -> &String) -> Vec<String> {
+    items.iter().map(|one| name(one).clone()).collect()
+}
+
 struct Nobody;
 
 impl<T: Config<AccountId = AccountId32, Signature = MultiSignature>> subxt::tx::Signer<T> for Nobody {
@@ -107,7 +149,7 @@ async fn extrinsics_succeed_and_fail_as_scripted() {
         sent.wait_for_finalized_success().await.map(drop)
     };
     send().await.unwrap();
-    // The pallet and the error by the recorded metadata.
+    // The pallet and the error by the metadata.
     node.set(script.submission(Submission::Fails { pallet: 7, error: 21 }));
     let failed = send().await.unwrap_err().to_string();
     assert!(failed.contains("HotKeyAlreadyRegisteredInSubNet"), "{failed}");

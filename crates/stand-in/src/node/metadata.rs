@@ -3,25 +3,9 @@
 //! A node of today answers with version 14, 15 or 16, as it is asked. Recorded is the newest; the older ones say
 //! the same with less, so they are made from it.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use bytes::Bytes;
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed, v14, v15, v16};
 use parity_scale_codec::{Decode as _, Encode as _};
-
-/// The main network's metadata at spec version 393, which lies beside the start script of the local test chain.
-/// `ADIT_TEST_CHAIN` names that script; without it, `../shared/chain/local-chain` beside the repository is taken.
-///
-/// # Errors
-/// When there is no such file; the message names it.
-pub fn recorded_metadata() -> io::Result<Vec<u8>> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).unwrap_or(Path::new("/"));
-    let script = std::env::var_os("ADIT_TEST_CHAIN")
-        .map_or_else(|| beside.join("shared/chain/local-chain"), PathBuf::from);
-    let path = script.with_file_name("metadata-2026-04.scale");
-    std::fs::read(&path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
-}
 
 /// Every version that can be answered, oldest first, each with its `meta` prefix.
 #[derive(Debug)]
