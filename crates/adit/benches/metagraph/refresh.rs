@@ -88,6 +88,8 @@ async fn one_load(
             ("ADIT_HOTKEY", signer.miner.to_string()),
             ("ADIT_ALLOWED_HOSTS", "127.0.0.1".to_owned()),
             ("ADIT_PREDICTOR", "baseline".to_owned()),
+            ("ADIT_CONCURRENCY", CONNECTIONS.to_string()),
+            ("ADIT_QUEUE", "1024".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec(),
