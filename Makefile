@@ -29,6 +29,7 @@ test: ## Run the whole suite (ADIT_CI=1: a test that would be skipped fails)
 bench: ## Compare with the peer, then run each crate's benches (two quiet cores, some minutes)
 	@scripts/setup bench
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench against_peer
+	SDK_PYTHON=$(TARGET)/sdk-venv/bin/python cargo bench --locked -p adit --bench metagraph
 	cargo bench --locked -p adit --bench long_clips
 	cargo bench --locked --workspace --exclude adit --bench '*'
 

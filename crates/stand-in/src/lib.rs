@@ -1,4 +1,5 @@
 //! Local servers that answer as real services do, errors included. For tests and demos.
 
 pub mod local_chain;
+pub mod node;
 pub mod video_host;

@@ -3,10 +3,12 @@
 //! ratios and the targets beside them; BENCHMARKS.md says how to read it.
 //!
 //! This file owns what is measured and in which order. Processes are in `process`, requests and their timing
-//! in `load`, the table in `report`.
+//! in `load`, the clip in `clip`, the table in `report`.
 
 #![expect(clippy::print_stdout, reason = "a bench exists to print")]
 
+mod clip;
+mod figures;
 mod load;
 mod process;
 mod report;
@@ -15,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use adit_keys::Keypair;
-use adit_media::{EncodeOptions, Ffmpeg};
 use adit_stand_in::video_host::{Reply, VideoHost};
 use anyhow::{Context as _, Result, ensure};
 
+use figures::median;
 use load::{Pace, Signer};
 use process::{Server, ServerCommand};
-use report::{Measured, Report, median};
+use report::{Measured, Report};
 
 /// Connections that are kept alive.
 const CONNECTIONS: usize = 32;
@@ -35,9 +37,6 @@ const EQUAL_LOAD: f64 = 0.6;
 const STARTS: usize = 5;
 /// Runs of `sv --help` of which the median counts.
 const HELPS: usize = 50;
-/// The clip: 30 s at 25 frames a second, as a challenge has; small, which favours the peer, since it fetches
-/// the whole clip and we stop at the sample table.
-const CLIP_FRAMES: u32 = 750;
 
 fn main() -> Result<()> {
     // `cargo test --benches` passes --test: then being built is all that was asked.
@@ -51,8 +50,8 @@ fn main() -> Result<()> {
 async fn compare() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
-    let clip = draw_clip(&folder.join("clip.mp4")).await?;
-    println!("clip: {CLIP_FRAMES} frames, {} bytes", clip.len());
+    let clip = clip::draw(&folder.join("clip.mp4")).await?;
+    println!("clip: {} frames, {} bytes", clip::FRAMES, clip.len());
     let host = VideoHost::start().await?;
     let clip_url = host.serve("/clip.mp4", Reply::bytes(clip));
 
@@ -137,19 +136,6 @@ async fn measure(
         start: median(starts),
     };
     Ok((measured, answer))
-}
-
-async fn draw_clip(path: &Path) -> Result<Vec<u8>> {
-    const WIDTH: u32 = 128;
-    const HEIGHT: u32 = 72;
-    let frames = (0..CLIP_FRAMES).map(|frame| {
-        // A grey ramp that moves slowly: something to encode, but little.
-        (0..WIDTH * HEIGHT * 3).map(|byte| ((byte / 3 % WIDTH + frame / 8) % 256) as u8).collect()
-    });
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    let ffmpeg = Ffmpeg::find(None).await?;
-    ffmpeg.encode_h264(&EncodeOptions::new(WIDTH, HEIGHT, 25), frames, path, deadline).await?;
-    Ok(std::fs::read(path)?)
 }
 
 fn time_help(sv: &Path) -> Result<Duration> {

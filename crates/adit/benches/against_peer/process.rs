@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// The servers' core.
-const SERVER_CORE: &str = "0";
+pub(crate) const SERVER_CORE: &str = "0";
 /// The core of the load generator and of the clip's host.
 const LOAD_CORE: &str = "1";
 /// How long a server may take to its first 200, and to stop.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use comfy_table::{Table, presets};
 
+use crate::figures::{mebibytes, milliseconds, ratio_text, verdict};
+
 /// What one server showed.
 pub(crate) struct Measured {
     /// Requests a second, flat out.
@@ -34,8 +36,7 @@ impl fmt::Display for Report {
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header(["what", "peer", "adit", "adit / peer", "target", ""]);
         let mut row = |what: &str, peer: String, ours: String, ratio: f64, target: &str, met: bool| {
-            let ratio = if ratio < 1.0 { format!("1/{:.1}", 1.0 / ratio) } else { format!("{ratio:.1}") };
-            table.add_row([what, &peer, &ours, &ratio, target, verdict(met)]);
+            table.add_row([what, &peer, &ours, &ratio_text(ratio), target, verdict(met)]);
         };
         let ratio = ours.per_second / peer.per_second;
         row(
@@ -80,22 +81,4 @@ impl fmt::Display for Report {
         table.add_row(["sv --help", "", &milliseconds(self.help), "", "<= 10 ms", verdict(met)]);
         table.fmt(f)
     }
-}
-
-/// The middle one; of an even number, the upper of the two.
-pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
-fn verdict(met: bool) -> &'static str {
-    if met { "" } else { "MISSED" }
-}
-
-fn milliseconds(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
-}
-
-fn mebibytes(kib: u64) -> String {
-    format!("{:.1} MiB", kib as f64 / 1024.0)
 }
