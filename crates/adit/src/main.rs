@@ -21,6 +21,7 @@ use crate::cli::{Adit, AditCommand, Gascli, Sv, SvCommand};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    end_quietly_where_nobody_reads();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = arguments.first().and_then(|first| Path::new(first).file_name()?.to_str().map(str::to_owned));
     match run(name.as_deref().unwrap_or("adit"), arguments) {
@@ -30,6 +31,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `adit metagraph | head` is no fault: where the reader of our output has gone, so do we, as a program
+/// in C would by its signal.
+fn end_quietly_where_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if said.starts_with("failed printing to std") && said.contains("Broken pipe") {
+            #[expect(clippy::exit, reason = "the hook has no other way to end the program")]
+            std::process::exit(141);
+        }
+        usual(panic);
+    }));
 }
 
 fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {

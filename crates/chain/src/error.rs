@@ -39,6 +39,14 @@ pub enum ChainError {
     /// The runtime has no such storage item, call or API.
     #[error("the chain's runtime has no {0}; is this a Bittensor chain of a version that Adit knows?")]
     NotInRuntime(String),
+    /// The runtime has this call, but not with these arguments.
+    #[error("the chain's runtime does not take these arguments for {call}: {reason}")]
+    Arguments {
+        /// The call.
+        call: String,
+        /// Where it fails.
+        reason: String,
+    },
     /// An answer that is not of the shape that the metadata says.
     #[error("the chain's answer for {what} cannot be read: {reason}")]
     Malformed {
@@ -81,6 +89,9 @@ impl ChainError {
                  BITTENSOR_SUBTENSOR_FALLBACK to one",
             ),
             Self::NotInRuntime(_) => Some("is --network the one you meant?"),
+            Self::Arguments { .. } => Some(
+                "its runtime is older or newer than this call's form; runtimes before 2025 know no time-locked commitments",
+            ),
             Self::NoSubnet(_) => Some(
                 "is --netuid right, and --network the one you meant? `test` has other subnets than `finney`",
             ),

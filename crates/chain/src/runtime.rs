@@ -131,7 +131,10 @@ impl Runtime {
             self.0.as_ref(),
             self.0.types(),
         )
-        .map_err(|error| malformed(call.name, error))
+        .map_err(|error| ChainError::Arguments {
+            call: format!("{}.{}", call.pallet, call.name),
+            reason: error.to_string(),
+        })
     }
 
     /// Reads what the chain stores as a hotkey's commitment.
