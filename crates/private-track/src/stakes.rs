@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use adit_auth::Gate;
+use adit_auth::{Gate, StakeGate};
 use adit_chain::{Chain, ChainError, Endpoints, Limits, Netuid, StakeCopyError, Stakes, stake_file};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -78,6 +78,13 @@ impl Follower {
         match &source {
             StakeSource::File(file) => gate.set_stakes(stake_file::read(file)?),
             StakeSource::Chain(chain) => use_copy(&gate, chain),
+        }
+        if gate.stakes().is_none() {
+            let until = match gate.policy().stake_gate {
+                StakeGate::OpenUntilKnown => "no caller is judged by its stake",
+                StakeGate::Closed | StakeGate::Off => "every caller is refused",
+            };
+            tracing::warn!("no stakes are known yet: until the chain answers, {until} (ADIT_STAKES_UNKNOWN)");
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let work = move || {

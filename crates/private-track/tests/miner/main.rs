@@ -5,4 +5,5 @@
 mod answers;
 mod bad_input;
 mod fixture;
+mod live_stakes;
 mod surface;
