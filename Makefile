@@ -17,6 +17,8 @@ demo: ## Build, then rehearse the miners on loopback and show what scored what
 
 # The tests' Python, with the wheels of scripts/requirements-test.txt.
 test: export ADIT_TEST_PYTHON := $(TARGET)/test-venv/bin/python
+# Bittensor's SDK apart, as it brings much of its own.
+test: export ADIT_TEST_SDK_PYTHON := $(TARGET)/sdk-venv/bin/python
 test: ## Run the whole suite (ADIT_CI=1: a test that would be skipped fails)
 	@scripts/setup test
 	cargo test --locked --workspace --doc

@@ -62,6 +62,15 @@ impl Call {
             .with("limit_price", Value::u128(most.0.into()), most)
     }
 
+    /// `Balances.transfer_keep_alive`: sends TAO from the coldkey that signs, and never so much that its
+    /// account would close.
+    #[must_use]
+    pub fn transfer(to: &Hotkey, amount: Rao) -> Self {
+        Self::new("Balances", "transfer_keep_alive", SignedBy::Coldkey)
+            .with("dest", Value::unnamed_variant("Id", [runtime::account(to)]), to)
+            .with("value", Value::u128(amount.0.into()), amount)
+    }
+
     /// `SubtensorModule.serve_axon`: publishes where a hotkey answers. No fee.
     #[must_use]
     pub fn serve_axon(netuid: Netuid, axon: &AxonInfo) -> Self {

@@ -127,6 +127,25 @@ pub(crate) struct Register {
     pub(crate) send: SendArgs,
 }
 
+/// `adit wallet transfer`.
+#[derive(Debug, Args)]
+pub(crate) struct Transfer {
+    /// Address that gets it
+    #[arg(long, value_name = "SS58", aliases = ["destination", "recipient"])]
+    pub(crate) dest: Hotkey,
+    /// How much, in TAO
+    #[arg(long, value_name = "TAO", value_parser = str::parse::<Rao>)]
+    pub(crate) amount: Rao,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) send: SendArgs,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ShowSubnet {
     #[command(flatten)]

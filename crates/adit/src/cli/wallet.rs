@@ -7,6 +7,7 @@ use adit_keys::{Hotkey, Signature, SignatureFormatError, Wallet};
 use adit_settings::{Environment, SecretString, var};
 use clap::{Args, Subcommand};
 
+use super::chain::Transfer;
 use crate::failure::Failure;
 
 /// Where the wallets are.
@@ -141,6 +142,14 @@ pub(crate) enum WalletCommand {
         Examples:\n  \
         adit wallet show --wallet.name main --wallet.hotkey miner1")]
     Show(ShowWallet),
+    /// Send TAO from the coldkey to another account, and read it back
+    #[command(
+        after_help = "Signed by the coldkey, so run it where the coldkey is, not on a miner's host.\n\n\
+        Examples:\n  \
+        adit wallet transfer --dest 5F… --amount 1.5 --wallet.name main\n  \
+        adit wallet transfer --dest 5F… --amount 1.5 --dry-run"
+    )]
+    Transfer(Transfer),
     /// Sign a message with the hotkey
     #[command(
         after_help = "A text that begins with 0x is hex, as Bittensor's other tools have it. Without --message the \

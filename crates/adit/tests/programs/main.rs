@@ -6,6 +6,7 @@
     reason = "a failed unwrap fails the test, a skip says why"
 )]
 
+mod chain;
 mod foreign_clips;
 mod printed;
 mod process;

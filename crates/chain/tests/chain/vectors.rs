@@ -84,6 +84,10 @@ fn call(case: &Value) -> Option<Call> {
     let hotkey = || params["hotkey"].as_str().unwrap().parse::<Hotkey>().unwrap();
     match case["function"].as_str().unwrap() {
         "set_commitment" => Some(Call::set_commitment(netuid(), &fields(&params["info"]))),
+        "transfer_keep_alive" => {
+            let to = params["dest"].as_str().unwrap().parse().unwrap();
+            Some(Call::transfer(&to, Rao(params["value"].as_u64().unwrap())))
+        }
         "burned_register" => Some(Call::burned_register(netuid(), &hotkey())),
         "serve_axon" => {
             let ip: u128 = digits(&params["ip"]).parse().unwrap();

@@ -4,11 +4,13 @@ mod axon;
 mod commitment;
 mod metagraph;
 mod subnet;
+mod transfer;
 
 pub(crate) use axon::run as axon;
 pub(crate) use commitment::run as commitment;
 pub(crate) use metagraph::run as metagraph;
 pub(crate) use subnet::run as subnet;
+pub(crate) use transfer::run as transfer;
 
 use adit_chain::{Call, Chain, FINALITY, Included, Limits, SubmitError};
 use adit_keys::{Hotkey, Keypair};

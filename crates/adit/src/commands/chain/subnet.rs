@@ -31,14 +31,18 @@ async fn register(env: &Environment, args: &Register) -> Result<ExitCode, Failur
             Ok((before, head.balance(&coldkey).await?, head.runtime().has_register_limit()))
         })
         .await?;
+    let other_owner = before.owner.filter(|owner| *owner != coldkey);
     if let Some(uid) = before.uid {
+        if let Some(owner) = other_owner {
+            eprintln!("warning: another coldkey, {owner}, owns this hotkey and what it earns");
+        }
         return Ok(done(args, netuid, uid, &hotkey, None));
     }
     if !before.open {
         return Err(Failure::new(format!("registration on subnet {netuid} is closed"))
             .hint("only the subnet's owner opens it again; `adit subnet show` says how it stands"));
     }
-    if let Some(owner) = before.owner.filter(|owner| *owner != coldkey) {
+    if let Some(owner) = other_owner {
         return Err(Failure::new(format!("the hotkey {hotkey} belongs to another coldkey, {owner}"))
             .hint("register with that coldkey's wallet, or make a new hotkey: `adit wallet new-hotkey`"));
     }

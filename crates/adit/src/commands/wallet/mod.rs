@@ -20,6 +20,7 @@ pub(crate) fn run(env: &Environment, command: WalletCommand) -> Result<ExitCode,
         WalletCommand::RegenHotkey(args) => create::regen(env, create::Kind::Hotkey, &args),
         WalletCommand::List(args) => list::run(env, &args),
         WalletCommand::Show(args) => show::run(env, &args),
+        WalletCommand::Transfer(args) => super::chain::transfer(env, &args),
         WalletCommand::Sign(args) => sign::sign(env, &args),
         WalletCommand::Verify(args) => sign::verify(&args),
     }
