@@ -49,7 +49,9 @@ fn a_missing_wallet_stops_the_start() {
 #[test]
 fn a_missing_stake_table_stops_the_start() {
     let address = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-    let output = finish(program("sv").arg("serve").env("ADIT_HOTKEY", address));
+    let mut command = program("sv");
+    command.arg("serve").env("ADIT_HOTKEY", address).env("STAKE_TABLE_FILE", "/nowhere/stakes.json");
+    let output = finish(&mut command);
     insta::assert_snapshot!(shown(&output));
 }
 

@@ -61,7 +61,9 @@ pub(crate) fn finish_reading(command: &mut Command, stdin: impl Into<Stdio>) -> 
         }
         if Instant::now() > until {
             child.kill().unwrap();
-            panic!("{command:?} did not end: {:?}", reading.join());
+            let (stdout, stderr) = reading.join().unwrap();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            panic!("{command:?} did not end: {}{}", text(&stdout), text(&stderr));
         }
         std::thread::sleep(Duration::from_millis(10));
     };
