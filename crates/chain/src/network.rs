@@ -10,19 +10,31 @@ const FINNEY_GENESIS: [u8; 32] = [
     0x6f, 0x1f, 0x44, 0xb0, 0x90, 0xc1, 0x75, 0xff, 0xde, 0x2a, 0x7e, 0x5a, 0xb3, 0x6c, 0x03,
 ];
 
-/// Named networks: name, nodes in the order in which they are tried, genesis hash where it is known
-/// (chain reference, section 1).
-const NETWORKS: [(&str, &[&str], Option<[u8; 32]>); 5] = [
-    (
-        "finney",
-        &["wss://entrypoint-finney.opentensor.ai:443", "wss://lite.sub.latent.to:443"],
-        Some(FINNEY_GENESIS),
-    ),
-    ("test", &["wss://test.finney.opentensor.ai:443"], None),
-    ("archive", &["wss://archive.chain.opentensor.ai:443"], Some(FINNEY_GENESIS)),
-    ("latent-lite", &["wss://lite.sub.latent.to:443"], Some(FINNEY_GENESIS)),
-    ("local", &["ws://127.0.0.1:9944"], None),
+struct Network {
+    name: &'static str,
+    /// In the order in which they are tried.
+    nodes: &'static [&'static str],
+    /// Where it is known.
+    genesis: Option<[u8; 32]>,
+}
+
+/// Those that have a name (chain reference, section 1).
+const NETWORKS: [Network; 5] = [
+    Network {
+        name: "finney",
+        nodes: &["wss://entrypoint-finney.opentensor.ai:443", LATENT_LITE],
+        genesis: Some(FINNEY_GENESIS),
+    },
+    Network { name: "test", nodes: &["wss://test.finney.opentensor.ai:443"], genesis: None },
+    Network {
+        name: "archive",
+        nodes: &["wss://archive.chain.opentensor.ai:443"],
+        genesis: Some(FINNEY_GENESIS),
+    },
+    Network { name: "latent-lite", nodes: &[LATENT_LITE], genesis: Some(FINNEY_GENESIS) },
+    Network { name: "local", nodes: &["ws://127.0.0.1:9944"], genesis: None },
 ];
+const LATENT_LITE: &str = "wss://lite.sub.latent.to:443";
 
 /// A node's WebSocket URL. Shows only scheme, host and port: the path may hold an access key.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,16 +84,16 @@ impl Endpoints {
     /// Where the text is neither.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
         let text = text.trim();
-        if let Some((_, urls, genesis)) = NETWORKS.iter().find(|(name, ..)| name.eq_ignore_ascii_case(text)) {
-            let nodes = urls.iter().map(|url| endpoint(url)).collect::<Result<_, _>>()?;
-            return Ok(Self { nodes, genesis: *genesis });
+        if let Some(network) = NETWORKS.iter().find(|network| network.name.eq_ignore_ascii_case(text)) {
+            let nodes = network.nodes.iter().map(|url| endpoint(url)).collect::<Result<_, _>>()?;
+            return Ok(Self { nodes, genesis: network.genesis });
         }
         let node = endpoint(text)?;
         // A node of a named network is held to that network's genesis.
-        let known = NETWORKS.iter().find(|(_, urls, _)| {
-            urls.iter().any(|url| endpoint(url).is_ok_and(|known| known.0.host() == node.0.host()))
-        });
-        let genesis = known.and_then(|(name, _, genesis)| if *name == "local" { None } else { *genesis });
+        let has_node = |network: &&Network| {
+            network.nodes.iter().any(|url| endpoint(url).is_ok_and(|known| known.0.host() == node.0.host()))
+        };
+        let genesis = NETWORKS.iter().find(has_node).and_then(|network| network.genesis);
         Ok(Self { nodes: vec![node], genesis })
     }
 
