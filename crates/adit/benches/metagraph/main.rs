@@ -20,8 +20,9 @@ mod process;
 mod program;
 mod refresh;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use adit_stand_in::local_chain::newest_metadata;
 use adit_stand_in::node::{MetagraphFixture, Node, NodeScript, metagraph};
@@ -36,6 +37,11 @@ const NETUID: u16 = 44;
 const NEURONS: usize = 256;
 /// Runs of each program, of which the median counts.
 const RUNS: usize = 9;
+
+/// Hotkeys of the wallet that is listed.
+const HOTKEYS: usize = 20;
+/// Runs of `adit wallet list` of which the median counts.
+const LISTS: usize = 20;
 
 fn main() -> Result<()> {
     // `cargo test --benches` passes --test: then being built is all that was asked.
@@ -87,8 +93,28 @@ fn compare(script: &NodeScript) -> Result<()> {
         peers.push(peer.run()?);
         own.push(ours.run()?);
     }
-    println!("{}", table(&peers, &own));
+    let mut table = table(&peers, &own);
+    let list = time_wallet_list(&python, folder.path())?;
+    let met = list <= Duration::from_millis(10);
+    let what = format!("adit wallet list, {HOTKEYS} hotkeys");
+    table.add_row([&what, "", &milliseconds(list), "", "<= 10 ms", verdict(met)]);
+    println!("{table}");
     Ok(())
+}
+
+/// From the start of the process to its end.
+fn time_wallet_list(python: &Path, folder: &Path) -> Result<Duration> {
+    let adit = |words: &[&str]| {
+        let words = words.iter().map(|word| (*word).to_owned());
+        let program = std::iter::once(env!("CARGO_BIN_EXE_adit").to_owned());
+        Program::new("adit wallet", program.chain(words).collect(), python, folder)
+    };
+    for index in 0..HOTKEYS {
+        adit(&["wallet", "new-hotkey", "--wallet.hotkey", &format!("hotkey{index}")]).run()?;
+    }
+    let list = adit(&["wallet", "list"]);
+    let times: Result<Vec<_>> = (0..LISTS).map(|_| Ok(list.run()?.wall)).collect();
+    Ok(median(times?))
 }
 
 /// That what a program printed is the node's metagraph, neuron by neuron; and in short what it was.

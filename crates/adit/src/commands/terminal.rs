@@ -57,13 +57,12 @@ pub(super) fn ask_secret(question: &str) -> io::Result<Option<Zeroizing<String>>
     Ok(Some(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned())))
 }
 
-/// Asks a question that is answered with yes or no; anything but yes is no. Without a terminal the answer
-/// is no.
-pub(super) fn confirm(question: &str) -> io::Result<bool> {
-    let Some(mut terminal) = terminal() else { return Ok(false) };
+/// Asks a question that is answered with yes or no; anything but yes is no. `None` without a terminal.
+pub(super) fn confirm(question: &str) -> io::Result<Option<bool>> {
+    let Some(mut terminal) = terminal() else { return Ok(None) };
     write!(terminal, "{question} [y/N] ")?;
     let mut line = [0; LINE];
     let length = terminal.read(&mut line)?;
     let answer = String::from_utf8_lossy(&line[..length]);
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
 }

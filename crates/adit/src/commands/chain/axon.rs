@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::{Sent, connect, not_shown, send, sent_json};
+use super::{Sent, connect, not_shown, read_back, send, sent_json};
 use crate::cli::chain::{AxonCommand, SetAxon, ShowAxon};
 use crate::commands::block_on;
 use crate::commands::password::open_hotkey;
@@ -61,11 +61,14 @@ async fn set(env: &Environment, args: &SetAxon) -> Result<ExitCode, Failure> {
     if matches!(sent, Sent::DryRun) {
         return Ok(ExitCode::SUCCESS);
     }
-    let after = chain.read(|head| async move { head.registration(netuid, &hotkey).await }).await?;
-    if after.axon.is_some_and(|published| published.same_place(&axon)) {
-        return Ok(done(args, netuid, &axon, &hotkey, Some(&sent)));
+    let published = read_back(&chain, &sent, |head| async move {
+        let published = head.registration(netuid, &hotkey).await?.axon;
+        Ok(published.filter(|published| published.same_place(&axon)))
+    });
+    match published.await? {
+        Some(_) => Ok(done(args, netuid, &axon, &hotkey, Some(&sent))),
+        None => Err(not_shown(&sent, &format!("the axon {}", axon.address))),
     }
-    Err(not_shown(&sent, &format!("the axon {}", axon.address)))
 }
 
 /// `sent` is `None` where the axon was published before.

@@ -12,14 +12,12 @@ use adit_settings::Environment;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Sent, connect, not_shown, send, sent_json};
+use super::{LOOK, Sent, connect, not_shown, read_back, send, sent_json};
 use crate::cli::chain::{CommitmentCommand, SetCommitment, ShowCommitment};
 use crate::commands::block_on;
 use crate::commands::password::open_hotkey;
 use crate::failure::Failure;
 
-/// How often a reveal is looked for.
-const LOOK: Duration = Duration::from_secs(3);
 /// What a reveal may take beyond its round: a pulse must come on chain, and a block with it.
 const SLACK: Duration = Duration::from_secs(180);
 /// Most of a text that is read; no commitment holds more.
@@ -65,19 +63,23 @@ async fn set(env: &Environment, args: &SetCommitment) -> Result<ExitCode, Failur
     if matches!(sent, Sent::DryRun) {
         return Ok(ExitCode::SUCCESS);
     }
-    let after = chain.read(|head| async move { head.commitment(netuid, &hotkey).await }).await?;
+    let shown = read_back(&chain, &sent, |head| async move {
+        let shown = head.commitment(netuid, &hotkey).await?;
+        Ok(shown.filter(|shown| shown.fields == field))
+    });
+    let shown = shown.await?.is_some();
     let Some(blocks) = args.blocks_until_reveal else {
-        if after.is_none_or(|after| after.fields != field) {
+        if !shown {
             return Err(not_shown(&sent, "the commitment"));
         }
         say(args, netuid, &hotkey, "committed", Some(&sent));
         return Ok(ExitCode::SUCCESS);
     };
-    if args.no_wait {
-        // A short seal may be open by now, so it is enough that the call succeeded.
+    if args.no_wait && shown {
         say(args, netuid, &hotkey, "committed, sealed; not revealed yet", Some(&sent));
         return Ok(ExitCode::SUCCESS);
     }
+    // A short seal may be open by now, and is then no longer among what is sealed.
     await_reveal(&chain, netuid, hotkey, &text, BLOCK_TIME * blocks + SLACK).await?;
     say(args, netuid, &hotkey, "committed and revealed", Some(&sent));
     Ok(ExitCode::SUCCESS)

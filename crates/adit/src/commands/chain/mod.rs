@@ -12,14 +12,23 @@ pub(crate) use metagraph::run as metagraph;
 pub(crate) use subnet::run as subnet;
 pub(crate) use transfer::run as transfer;
 
-use adit_chain::{Call, Chain, FINALITY, Included, Limits, SubmitError};
+use std::time::Duration;
+
+use adit_chain::{Call, Chain, ChainError, FINALITY, Head, Included, Limits, SubmitError};
 use adit_keys::{Hotkey, Keypair};
 use adit_settings::Environment;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use super::password::say_on_terminal;
 use super::terminal::confirm;
 use crate::cli::chain::{NetworkArgs, SendArgs};
 use crate::failure::Failure;
+
+/// How long it is looked whether the chain shows what a call of unknown fate should have done.
+const UNKNOWN: Duration = Duration::from_secs(90);
+/// How often.
+const LOOK: Duration = Duration::from_secs(3);
 
 fn connect(env: &Environment, network: &NetworkArgs) -> Result<Chain, Failure> {
     Ok(Chain::new(network.resolve(env)?, Limits::default()))
@@ -70,18 +79,44 @@ async fn send(
         println!("Nothing was sent.");
         return Ok(Sent::DryRun);
     }
-    if !args.yes && (args.json || !confirm("Send it?")?) {
-        return Err(Failure::new("nothing was sent").hint("--yes sends without asking"));
+    if !args.yes {
+        match if args.json { None } else { confirm("Send it?")? } {
+            Some(true) => {}
+            Some(false) => return Err(Failure::new("nothing was sent")),
+            None => {
+                return Err(Failure::new("nothing was sent, since there is nobody to ask")
+                    .hint("--yes sends without asking"));
+            }
+        }
     }
     let key = key()?;
     if key.hotkey() != signer {
         return Err(Failure::new(format!("the key is that of {}, not of {signer}", key.hotkey())));
     }
-    tracing::info!("sending; a finalized block takes half a minute");
+    say_on_terminal("Sent; waiting for a finalized block, which takes about half a minute …");
     match chain.submit(call, &key, FINALITY).await {
         Ok(included) => Ok(Sent::Included(included)),
         Err(error @ SubmitError::Unknown { .. }) => Ok(Sent::Unknown(error.to_string())),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads what a sent call should have done, until `read` finds it. Where it is unknown whether a block took
+/// the call, that is looked for a while.
+async fn read_back<T, R>(chain: &Chain, sent: &Sent, read: impl Fn(Head) -> R) -> Result<Option<T>, Failure>
+where
+    R: Future<Output = Result<Option<T>, ChainError>>,
+{
+    let patience = if matches!(sent, Sent::Unknown(_)) { UNKNOWN } else { Duration::ZERO };
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(found) = chain.read(&read).await? {
+            return Ok(Some(found));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

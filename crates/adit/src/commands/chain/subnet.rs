@@ -7,7 +7,7 @@ use adit_keys::Hotkey;
 use adit_settings::Environment;
 use serde_json::{Map, Value, json};
 
-use super::{Sent, connect, not_shown, send, sent_json};
+use super::{Sent, connect, not_shown, read_back, send, sent_json};
 use crate::cli::chain::{Register, ShowSubnet, SubnetCommand};
 use crate::commands::block_on;
 use crate::commands::password::open_coldkey;
@@ -75,8 +75,9 @@ async fn register(env: &Environment, args: &Register) -> Result<ExitCode, Failur
     if matches!(sent, Sent::DryRun) {
         return Ok(ExitCode::SUCCESS);
     }
-    let after = chain.read(|head| async move { head.registration(netuid, &hotkey).await }).await?;
-    match after.uid {
+    let uid =
+        read_back(&chain, &sent, |head| async move { Ok(head.registration(netuid, &hotkey).await?.uid) });
+    match uid.await? {
         Some(uid) => Ok(done(args, netuid, uid, &hotkey, Some(&sent))),
         None => Err(not_shown(&sent, &format!("{hotkey} on subnet {netuid}"))),
     }
