@@ -212,7 +212,7 @@ impl Chain {
         }
     }
 
-    /// The turn of an account; held while its transaction takes a nonce and enters the pool.
+    /// The turn of an account; held from when its transaction takes a nonce until its end is known.
     pub(crate) async fn turn(&self, account: &Hotkey) -> Arc<Mutex<()>> {
         Arc::clone(self.inner.turns.lock().await.entry(*account).or_default())
     }

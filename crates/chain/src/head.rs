@@ -55,6 +55,16 @@ impl Head {
         Ok(Self { connection, at, runtime })
     }
 
+    /// The newest block of the best chain, at the same node; finality may be some blocks behind it.
+    pub(crate) async fn best(&self) -> Result<Self, ChainError> {
+        let (connection, node) = (self.connection.clone(), &self.connection.node);
+        let none = || malformed("chain_getBlockHash", "the node has no newest block");
+        let hash = connection.rpc.chain_get_block_hash(None).await.at(node)?.ok_or_else(none)?;
+        let at = connection.client.at_block(hash).await.at(node)?;
+        let runtime = Runtime::new(at.metadata());
+        Ok(Self { connection, at, runtime })
+    }
+
     /// Its number.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -79,7 +89,7 @@ impl Head {
         &self.runtime
     }
 
-    fn hash(&self) -> HashFor<PolkadotConfig> {
+    pub(crate) fn hash(&self) -> HashFor<PolkadotConfig> {
         self.at.block_ref().hash()
     }
 

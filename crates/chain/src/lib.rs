@@ -36,6 +36,8 @@ mod stakes;
 mod submit;
 pub mod timelock;
 mod units;
+#[cfg(test)]
+mod vectors;
 
 pub use axon::{AxonAddressError, AxonInfo};
 pub use call::{Call, SignedBy};

@@ -226,7 +226,8 @@ impl Refused {
                 .map(|(_, sentence, hint)| (*sentence, *hint)),
         };
         let (sentence, hint) = words.unwrap_or(("the node does not take the transaction", RARELY));
-        Self { name: format!("{code} {message}: {said}"), sentence: sentence.to_owned(), hint }
+        let name = data.map_or_else(String::new, |data| format!(": {data}"));
+        Self { name: format!("{code} {message}{name}"), sentence: sentence.to_owned(), hint }
     }
 
     /// True where the refusal is of the nonce or of a runtime that has just changed.
@@ -261,6 +262,7 @@ mod tests {
         let refused = Refused::pool(1010, "Invalid Transaction", Some("Custom error: 13"));
         assert_eq!(refused.sentence, "the chain takes no such port");
         assert_eq!(refused.name, "1010 Invalid Transaction: Custom error: 13");
+        assert_eq!(Refused::pool(1012, "Banned", None).name, "1012 Banned");
         // 1 is not the beginning of 13.
         assert_ne!(Refused::pool(1010, "", Some("Custom error: 1")).sentence, refused.sentence);
     }

@@ -1,21 +1,23 @@
 //! Signing a call, sending it, and waiting until a finalized block has it and it succeeded there.
 //!
 //! Transactions are mortal: one that no block took is void after 128 blocks and can be sent again. An
-//! account's transactions take turns, so that two never take the same nonce; where another process took
-//! it first, or the runtime changed in between, the call is signed afresh.
+//! account's transactions take turns until they are finalized, so that two never take the same nonce;
+//! where another process took it first, or the runtime changed in between, the call is signed afresh.
 
 use std::time::Duration;
 
 use adit_keys::{Hotkey, Keypair};
 use subxt::PolkadotConfig;
-use subxt::config::DefaultExtrinsicParamsBuilder;
+use subxt::config::{DefaultExtrinsicParams, DefaultExtrinsicParamsBuilder};
 use subxt::error::{
     BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError, TransactionProgressError,
 };
 use subxt::ext::codec::Encode as _;
 use subxt::ext::scale_decode::DecodeAsType;
-use subxt::tx::{DynamicPayload, Signer, TransactionInBlock, TransactionProgress, TransactionStatus};
-use subxt::utils::{AccountId32, MultiSignature};
+use subxt::tx::{
+    DynamicPayload, SignableTransaction, Signer, TransactionInBlock, TransactionProgress, TransactionStatus,
+};
+use subxt::utils::{AccountId32, H256, MultiSignature};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::At as _;
@@ -33,6 +35,8 @@ const FRESH_PAUSE: Duration = Duration::from_millis(500);
 pub const FINALITY: Duration = Duration::from_secs(180);
 
 type AtBlock = subxt::client::OnlineClientAtBlockImpl<PolkadotConfig>;
+pub(crate) type Payload = DynamicPayload<subxt::ext::scale_value::Composite<()>>;
+pub(crate) type Signable<'a> = SignableTransaction<'a, PolkadotConfig, AtBlock, Payload>;
 
 /// What would be signed and what it would cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +124,7 @@ impl Signer<PolkadotConfig> for Signing<'_> {
 }
 
 /// A call that subxt can sign.
-fn payload(call: &Call) -> DynamicPayload<subxt::ext::scale_value::Composite<()>> {
+fn payload(call: &Call) -> Payload {
     subxt::tx::dynamic(call.pallet, call.name, call.arguments())
 }
 
@@ -131,12 +135,25 @@ impl Head {
         self.connection.rpc.system_account_next_index(&account).await.at(&self.connection.node)
     }
 
-    fn params(&self, nonce: u64) -> subxt::config::DefaultExtrinsicParams<PolkadotConfig> {
-        let block = (self.number(), self.at.block_ref().hash());
-        DefaultExtrinsicParamsBuilder::new()
-            .nonce(nonce)
-            .mortal_from_unchecked(MORTAL_BLOCKS, block.0, block.1)
-            .build()
+    /// A call for this block's runtime, not yet signed, that is void 128 blocks after the block `birth`.
+    pub(crate) fn mortal<'a>(
+        &self,
+        payload: &'a Payload,
+        nonce: u64,
+        birth: (u64, H256),
+    ) -> Result<Signable<'a>, ChainError> {
+        let params = DefaultExtrinsicParamsBuilder::new();
+        let params = params.nonce(nonce).mortal_from_unchecked(MORTAL_BLOCKS, birth.0, birth.1);
+        self.signable(payload, params.build())
+    }
+
+    pub(crate) fn signable<'a>(
+        &self,
+        payload: &'a Payload,
+        params: DefaultExtrinsicParams<PolkadotConfig>,
+    ) -> Result<Signable<'a>, ChainError> {
+        let signable = self.at.tx().create_signable_offline(payload, params);
+        signable.map_err(|error| malformed(payload.call_name(), error))
     }
 
     /// What a call would cost its signer. Needs no secret: a fee does not depend on the signature.
@@ -149,12 +166,8 @@ impl Head {
         let call_data = self.runtime().call_data(call)?;
         let nonce = self.next_nonce(signer).await?;
         let payload = payload(call);
-        let mut signable = self
-            .at
-            .tx()
-            .create_signable_offline(&payload, self.params(nonce))
-            .map_err(|error| malformed(call.name, error))?;
-        let unsigned = signable
+        let unsigned = self
+            .mortal(&payload, nonce, (self.number(), self.hash()))?
             .sign_with_account_and_signature(
                 &AccountId32(*signer.as_bytes()),
                 &MultiSignature::Sr25519([1; 64]),
@@ -175,7 +188,7 @@ impl Head {
             signer: *signer,
             fee: Rao(info.partial_fee),
             nonce,
-            valid_until: self.number() + MORTAL_BLOCKS,
+            valid_until: self.number() + MORTAL_BLOCKS - 1,
             spec_version: self.spec_version(),
         })
     }
@@ -203,12 +216,17 @@ impl Chain {
         let turn = self.turn(&signer.hotkey()).await;
         let _turn = turn.lock().await;
         let deadline = Instant::now() + within;
-        let (progress, node) = self.send(call, signer, deadline).await?;
+        let progress = self.send(call, signer, deadline).await?;
         let hash = format!("{:?}", progress.extrinsic_hash());
         let unknown = |reason: String| SubmitError::Unknown { hash: hash.clone(), reason };
         let in_block = match timeout_at(deadline, finalized(progress, &hash)).await {
             Ok(in_block) => in_block?,
             Err(_) => return Err(unknown(format!("not finalized within {} s", within.as_secs()))),
+        };
+        let block = match timeout_at(deadline, in_block.at()).await {
+            Ok(Ok(at)) => at.block_number(),
+            Ok(Err(error)) => return Err(unknown(error.to_string())),
+            Err(_) => return Err(unknown("its block cannot be read".into())),
         };
         match timeout_at(deadline, in_block.wait_for_success()).await {
             Ok(Ok(_)) => {}
@@ -218,10 +236,6 @@ impl Chain {
             Ok(Err(error)) => return Err(unknown(error.to_string())),
             Err(_) => return Err(unknown("its block cannot be read".into())),
         }
-        let block = match timeout_at(deadline, in_block.at()).await {
-            Ok(at) => at.at(&node)?.block_number(),
-            Err(_) => return Err(unknown("its block cannot be read".into())),
-        };
         Ok(Included { block, block_hash: format!("{:?}", in_block.block_hash()), hash })
     }
 
@@ -231,26 +245,25 @@ impl Chain {
         call: &Call,
         signer: &Keypair,
         deadline: Instant,
-    ) -> Result<(TransactionProgress<PolkadotConfig, AtBlock>, String), SubmitError> {
+    ) -> Result<TransactionProgress<PolkadotConfig, AtBlock>, SubmitError> {
         let account = signer.hotkey();
         let payload = payload(call);
         for fresh in 1.. {
-            let (head, nonce) = self
+            // The pool judges by the runtime of the newest block. Finality is some blocks behind it, and
+            // just after an upgrade the finalized block still has the runtime before.
+            let (head, newest, nonce) = self
                 .read(|head| async move {
-                    let nonce = head.next_nonce(&account).await?;
-                    Ok((head, nonce))
+                    let (newest, nonce) = (head.best().await?, head.next_nonce(&account).await?);
+                    Ok((head, newest, nonce))
                 })
                 .await?;
-            head.runtime().call_data(call)?;
-            let signed = head
-                .at
-                .tx()
-                .create_signable_offline(&payload, head.params(nonce))
-                .and_then(|mut signable| signable.sign(&Signing(signer)))
+            newest.runtime().call_data(call)?;
+            let signed = newest
+                .mortal(&payload, nonce, (head.number(), head.hash()))?
+                .sign(&Signing(signer))
                 .map_err(|error| malformed(call.name, error))?;
-            let node = head.node().to_owned();
             let error = match timeout_at(deadline, signed.submit_and_watch()).await {
-                Ok(Ok(progress)) => return Ok((progress, node)),
+                Ok(Ok(progress)) => return Ok(progress),
                 Ok(Err(error)) => error,
                 Err(_) => {
                     let reason = "the node did not say that it took it".into();
@@ -262,7 +275,7 @@ impl Chain {
             ))) = &error
             else {
                 self.forget(&head.connection).await;
-                let reason = format!("{node}: {}", crate::error::innermost(&error));
+                let reason = format!("{}: {}", head.node(), crate::error::innermost(&error));
                 return Err(SubmitError::Unknown { hash: format!("{:?}", signed.hash()), reason });
             };
             let data = said.data.as_ref().map(|data| data.get().trim_matches('"').to_owned());
@@ -283,11 +296,21 @@ async fn finalized(
     hash: &str,
 ) -> Result<TransactionInBlock<PolkadotConfig, AtBlock>, SubmitError> {
     let unknown = |reason: String| SubmitError::Unknown { hash: hash.to_owned(), reason };
+    let mut in_block = false;
     while let Some(status) = progress.next().await {
         match status {
             Ok(TransactionStatus::InFinalizedBlock(block)) => return Ok(block),
             Ok(TransactionStatus::InBestBlock(block)) => {
                 tracing::info!("in block {:?}, not finalized yet", block.block_hash());
+                in_block = true;
+            }
+            Ok(
+                TransactionStatus::Error { message }
+                | TransactionStatus::Invalid { message }
+                | TransactionStatus::Dropped { message },
+            ) if in_block => {
+                // Its block may be finalized all the same: the node has only stopped looking.
+                return Err(unknown(format!("a block has it, but finality was not seen: {message}")));
             }
             Ok(
                 TransactionStatus::Error { message }
@@ -304,7 +327,7 @@ async fn finalized(
     Err(unknown("the node ended its report".into()))
 }
 
-fn dispatch(error: &DispatchError) -> Refused {
+pub(crate) fn dispatch(error: &DispatchError) -> Refused {
     match error {
         DispatchError::Module(module) => match module.details() {
             Ok(found) => {

@@ -2,5 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod faults;
 mod reads;
+mod refusals;
+mod round_trips;
+mod submits;
 mod vectors;
+mod writes;

@@ -130,7 +130,10 @@ impl State {
                 self.submit(extrinsic)?;
                 hexed(hash).into()
             }
-            "chain_getHead" | "chain_getFinalizedHead" => hexed(self.blocks.head_hash()).into(),
+            "chain_getHead" => hexed(self.blocks.head_hash()).into(),
+            "chain_getFinalizedHead" => {
+                self.blocks.hash(self.newest(Topic::FinalizedHeads)).map(hexed).into()
+            }
             "chain_getBlockHash" => self.block_hash(&params[0])?,
             "chain_getHeader" => {
                 self.block_if_known(&params[0])?.map_or(Value::Null, |number| self.blocks.header(number))
@@ -138,18 +141,15 @@ impl State {
             "chain_getBlock" => self.block(&params[0])?,
             "rpc_methods" => json!({ "methods": METHODS }),
             "state_call" => {
-                self.at(&params[2])?;
+                let script = self.script_at(self.at(&params[2])?);
                 let runtime_method = text(&params[0])?;
-                hexed(runtime::call(&self.script, runtime_method, &bytes(&params[1])?)?).into()
+                hexed(runtime::call(script, runtime_method, &bytes(&params[1])?)?).into()
             }
             "state_getMetadata" => {
-                self.at(&params[0])?;
-                hexed(self.script.metadata.oldest()).into()
+                let script = self.script_at(self.at(&params[0])?);
+                hexed(script.metadata.oldest()).into()
             }
-            "state_getRuntimeVersion" => {
-                self.at(&params[0])?;
-                runtime::version(&self.script)
-            }
+            "state_getRuntimeVersion" => runtime::version(self.script_at(self.at(&params[0])?)),
             "state_getStorage" => {
                 let number = self.at(&params[1])?;
                 self.stored(&bytes(&params[0])?, number).map_or(Value::Null, |value| hexed(value).into())
@@ -167,15 +167,29 @@ impl State {
         Ok(Answer::Value(value))
     }
 
+    /// Number of the newest block that a subscriber of this topic is told of.
+    pub(super) fn newest(&self, topic: Topic) -> u32 {
+        let lag = if topic == Topic::FinalizedHeads { self.script.finality_lag } else { 0 };
+        self.blocks.head().saturating_sub(lag)
+    }
+
+    /// The script whose runtime a block has.
+    fn script_at(&self, number: u32) -> &NodeScript {
+        match &self.script.upgraded {
+            Some((at, before)) if number < *at => before,
+            _ => &self.script,
+        }
+    }
+
     fn heads(&self, topic: Topic) -> Answer {
-        let first = self.blocks.header(self.blocks.head());
+        let first = self.blocks.header(self.newest(topic));
         Answer::Subscribed(topic, if self.script.silent_heads { Vec::new() } else { vec![first] })
     }
 
     /// Takes an extrinsic in and returns what a watcher is told of it.
     fn submit(&mut self, extrinsic: Vec<u8>) -> Result<Vec<Value>, RpcError> {
         let failed = match &self.script.submission {
-            Submission::Succeeds => None,
+            Submission::Succeeds | Submission::NeverFinal => None,
             Submission::Fails { pallet, error } => Some((*pallet, *error)),
             Submission::Refused(error) => return Err(error.clone()),
             Submission::Forgotten => return Ok(vec!["ready".into()]),
@@ -187,7 +201,9 @@ impl State {
         self.blocks = Blocks::up_to(self.script.genesis, self.script.head);
         self.made.insert(self.script.head, (extrinsic, runtime::events(failed)));
         let hash = hexed(self.blocks.head_hash());
-        Ok(vec!["ready".into(), json!({ "inBlock": hash }), json!({ "finalized": hash })])
+        let end =
+            if self.script.submission == Submission::NeverFinal { "finalityTimeout" } else { "finalized" };
+        Ok(vec!["ready".into(), json!({ "inBlock": hash }), json!({ end: hash })])
     }
 
     fn block_hash(&self, number: &Value) -> Result<Value, RpcError> {

@@ -64,6 +64,9 @@ pub enum Submission {
     Forgotten,
     /// It is accepted, then thrown out of the pool: its status becomes `dropped`.
     Dropped,
+    /// A new block has it, but the node waits in vain for that block to be final: its status becomes
+    /// `finalityTimeout`.
+    NeverFinal,
 }
 
 /// How a node fails as a whole.
@@ -88,6 +91,8 @@ pub struct NodeScript {
     pub(super) transaction_version: u32,
     pub(super) genesis: [u8; 32],
     pub(super) head: u32,
+    pub(super) finality_lag: u32,
+    pub(super) upgraded: Option<(u32, Arc<NodeScript>)>,
     pub(super) now_ms: u64,
     pub(super) nonce: u32,
     pub(super) storage: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -122,6 +127,8 @@ impl NodeScript {
             transaction_version: 1,
             genesis: [0x45; 32],
             head: 5_000_000,
+            finality_lag: 0,
+            upgraded: None,
             now_ms: now.as_millis() as u64,
             nonce: 0,
             storage: BTreeMap::new(),
@@ -161,6 +168,21 @@ impl NodeScript {
     #[must_use]
     pub fn head(mut self, number: u32) -> Self {
         self.head = number;
+        self
+    }
+
+    /// The newest finalized block is so many behind the newest one.
+    #[must_use]
+    pub fn finality_lag(mut self, blocks: u32) -> Self {
+        self.finality_lag = blocks;
+        self
+    }
+
+    /// Before block `at`, runtime methods, versions and metadata are another script's: a runtime upgrade that has
+    /// just taken place.
+    #[must_use]
+    pub fn upgraded(mut self, at: u32, from: Self) -> Self {
+        self.upgraded = Some((at, Arc::new(from)));
         self
     }
 

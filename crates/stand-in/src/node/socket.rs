@@ -190,7 +190,7 @@ fn news(shared: &Shared, subscription: &mut Subscription) -> Option<String> {
         Topic::RuntimeVersion if subscription.told.1 != now.1 => runtime::version(&state.script),
         Topic::RuntimeVersion => return None,
         _ if state.script.silent_heads || subscription.told.0 == now.0 => return None,
-        _ => state.blocks.header(state.blocks.head()),
+        topic => state.blocks.header(state.newest(topic)),
     };
     subscription.told = now;
     Some(notification(subscription.topic, &subscription.id, value))
