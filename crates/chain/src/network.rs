@@ -10,9 +10,11 @@ const FINNEY_GENESIS: [u8; 32] = [
     0x6f, 0x1f, 0x44, 0xb0, 0x90, 0xc1, 0x75, 0xff, 0xde, 0x2a, 0x7e, 0x5a, 0xb3, 0x6c, 0x03,
 ];
 
-/// Named networks: name, nodes in the order in which they are tried, genesis hash where it is known
-/// (chain reference, section 1).
-const NETWORKS: [(&str, &[&str], Option<[u8; 32]>); 5] = [
+/// Name, nodes in the order in which they are tried, genesis hash where it is known.
+type Network = (&'static str, &'static [&'static str], Option<[u8; 32]>);
+
+/// The named networks (chain reference, section 1).
+const NETWORKS: [Network; 5] = [
     (
         "finney",
         &["wss://entrypoint-finney.opentensor.ai:443", "wss://lite.sub.latent.to:443"],
