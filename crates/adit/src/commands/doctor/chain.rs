@@ -127,10 +127,10 @@ fn judge_clock(age: i64) -> Check {
     } else {
         format!("this clock is {} behind the newest block, or more; {window}", span(-age))
     };
-    if age > TOO_OLD || age < TOO_EARLY {
-        Check::fail(NAME, found, FIX)
-    } else {
+    if (TOO_EARLY..=TOO_OLD).contains(&age) {
         Check::warn(NAME, found, FIX)
+    } else {
+        Check::fail(NAME, found, FIX)
     }
 }
 

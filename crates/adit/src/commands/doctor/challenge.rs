@@ -31,7 +31,9 @@ pub(super) async fn check(miner: &Miner, signer: Keypair, server: &Server, until
     if !server.answers() {
         return Check::skipped(NAME, "no miner runs (see server)");
     }
-    let Ok(config) = &miner.config else { return Check::skipped(NAME, "the configuration does not hold") };
+    let Ok(config) = &miner.config else {
+        return Check::skipped(NAME, "the settings do not hold (see configuration)");
+    };
     // The whole chain of rules is taken in one of the forms that are accepted; Score's is the one in use.
     let score = config.gate.policy.dialects.contains(&Dialect::Score);
     let sender = if score { Sender::Head } else { Sender::Fiber };

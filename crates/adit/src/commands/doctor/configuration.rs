@@ -54,7 +54,7 @@ pub(super) fn security(env: &Environment) -> Check {
         .collect();
     match switches {
         Ok(switches) => judge_switches(&switches),
-        Err(_) => Check::skipped("security", "the configuration does not hold"),
+        Err(_) => Check::skipped("security", "the settings do not hold (see configuration)"),
     }
 }
 
@@ -103,7 +103,7 @@ pub(super) fn networks(miner: &Miner, commands: Option<&Endpoints>) -> Check {
     const NAME: &str = "networks";
     let Some(commands) = commands else { return Check::skipped(NAME, "no node to ask (see chain)") };
     match miner.config.as_ref().map(|config| &config.stakes) {
-        Err(_) => Check::skipped(NAME, "the configuration does not hold"),
+        Err(_) => Check::skipped(NAME, "the settings do not hold (see configuration)"),
         Ok(None) => Check::pass(NAME, format!("{commands}; the stake gate is off and asks no chain")),
         Ok(Some(StakeSource::File(_))) => {
             Check::pass(NAME, format!("{commands}; the stakes come from a file"))

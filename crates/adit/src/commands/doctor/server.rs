@@ -93,7 +93,9 @@ pub(super) fn check(server: &Server, port: &Result<u16, &'static str>) -> Check 
 /// Whether the stake gate has something to judge by.
 pub(super) fn stake_table(miner: &Miner, server: &Server) -> Check {
     const NAME: &str = "stake table";
-    let Ok(config) = &miner.config else { return Check::skipped(NAME, "the configuration does not hold") };
+    let Ok(config) = &miner.config else {
+        return Check::skipped(NAME, "the settings do not hold (see configuration)");
+    };
     let wanted = config.gate.policy.stake_gate;
     if let Some(health) = server.health() {
         return judge_table(wanted, &health["stake_table"]);
@@ -196,7 +198,7 @@ pub(super) fn predictor(miner: &Miner, server: &Server) -> Check {
     }
     match (server, settings) {
         (Server::Loading, _) => Check::skipped(NAME, "its model is not loaded yet (see server)"),
-        (_, Err(_)) => Check::skipped(NAME, "the configuration does not hold"),
+        (_, Err(_)) => Check::skipped(NAME, "the settings do not hold (see configuration)"),
         (_, Ok(PredictorChoice::Baseline)) => baseline("would answer"),
         (_, Ok(PredictorChoice::Workers(workers))) => {
             Check::skipped(NAME, format!("no miner runs (see server); {} would answer", workers.name))
