@@ -19,6 +19,11 @@ impl Failure {
         Self { what: what.to_string(), hint: None }
     }
 
+    /// What went wrong, and what to do about it.
+    pub(crate) fn parts(&self) -> (&str, Option<&str>) {
+        (&self.what, self.hint.as_deref())
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

@@ -69,6 +69,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             let env = environment(adit.verbose, false)?;
             match adit.command {
                 AditCommand::Demo => commands::demo::run(&env),
+                AditCommand::Doctor(args) => commands::doctor::run(&env, &args),
                 AditCommand::Wallet(command) => commands::wallet::run(&env, command),
                 AditCommand::Subnet(command) => commands::chain::subnet(&env, command),
                 AditCommand::Metagraph(args) => commands::chain::metagraph(&env, &args),

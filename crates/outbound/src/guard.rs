@@ -66,6 +66,12 @@ impl AddressGuard {
         Ok(self)
     }
 
+    /// Whether this very address may be used, whatever a name in the list may lead to.
+    #[must_use]
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.refusal(address).is_none()
+    }
+
     /// Parses `url` and refuses what can be refused before a name is resolved.
     ///
     /// # Errors

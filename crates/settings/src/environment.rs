@@ -49,6 +49,7 @@ pub enum SettingError {
 }
 
 /// The process environment over a `.env` file.
+#[derive(Clone)]
 pub struct Environment {
     process: HashMap<String, String>,
     file: HashMap<String, String>,
@@ -120,6 +121,22 @@ impl Environment {
         self.process.iter().chain(of_file).map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Names that the `.env` file sets, each once, in no order.
+    pub fn file_names(&self) -> impl Iterator<Item = &str> {
+        self.file.keys().map(String::as_str)
+    }
+
+    /// The same settings but for one, which gets a value that wins over both layers: what a command's
+    /// argument says.
+    #[must_use]
+    pub fn with(&self, var: &'static Var, value: &str) -> Self {
+        let mut changed = self.clone();
+        // Another name of the setting would contradict it.
+        var.names().for_each(|name| drop(changed.process.remove(name)));
+        changed.process.insert(var.name.to_owned(), value.to_owned());
+        changed
+    }
+
     /// What is set, trailing comment removed, empty included; no default.
     fn set(&self, var: &'static Var) -> Result<Option<&str>, SettingError> {
         // The reader of the file has dealt with comments already, and knows which `#` was quoted.
@@ -144,6 +161,15 @@ impl Environment {
             }
         }
         Ok(None)
+    }
+
+    /// The text that somebody has set, an empty one included; no default.
+    ///
+    /// # Errors
+    /// Where two names of the setting disagree.
+    pub fn written(&self, var: &'static Var) -> Result<Option<&str>, SettingError> {
+        debug_assert!(!var.secret, "{} is a secret: read it with `secret`", var.name);
+        self.set(var)
     }
 
     /// The text of a variable or its default; an empty value counts as not set.
@@ -248,6 +274,17 @@ mod tests {
     fn an_alias_in_the_process_wins_over_the_main_name_in_the_file() {
         let env = environment(&[("COLDKEY", "prod")], "BITTENSOR_WALLET_COLD=default\n");
         assert_eq!(env.text(&var::WALLET_NAME).unwrap(), Some("prod"));
+    }
+
+    #[test]
+    fn an_argument_wins_over_every_name_in_both_layers() {
+        let env = environment(&[("COLDKEY", "a"), ("MINER_PORT", "9000")], "WALLET_NAME=b\nX=1\n");
+        let told = env.with(&var::WALLET_NAME, "c");
+        assert_eq!(told.text(&var::WALLET_NAME).unwrap(), Some("c"));
+        assert_eq!(told.text(&var::MINER_PORT).unwrap(), Some("9000"));
+        let mut names: Vec<_> = told.file_names().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["WALLET_NAME", "X"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The arguments, apart from the commands that use them.
 
 pub(crate) mod chain;
+pub(crate) mod doctor;
 pub(crate) mod wallet;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,6 +12,7 @@ use adit_private_track::rehearsal::Sender;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::chain::{AxonCommand, CommitmentCommand, ShowMetagraph, SubnetCommand};
+use self::doctor::Doctor;
 use self::wallet::{PasswordArgs, WalletCommand};
 
 /// `adit`: what the guides leave to others.
@@ -28,6 +30,16 @@ pub(crate) struct Adit {
 pub(crate) enum AditCommand {
     /// Rehearse the miners on this machine against a drawn match, and show what scored what
     Demo,
+    /// Check a miner from clock to socket, and say what to type where something is wrong
+    #[command(
+        after_help = "Run it on the miner's host, with the settings that the miner has. It takes less than 5 s and \
+        changes nothing; a running miner gets one small challenge.\n\
+        Exit code 1 where a check fails; a warning is none.\n\n\
+        Examples:\n  \
+        adit doctor\n  \
+        adit doctor sv --netuid 44 --wallet.name main --wallet.hotkey miner1 --json"
+    )]
+    Doctor(Doctor),
     /// Make keys, list and check wallets, sign and verify
     #[command(subcommand)]
     Wallet(WalletCommand),

@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod chain;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 mod password;
 pub(crate) mod rehearse;
 pub(crate) mod serve;

@@ -7,6 +7,7 @@
 )]
 
 mod chain;
+mod doctor;
 mod foreign_clips;
 mod printed;
 mod process;

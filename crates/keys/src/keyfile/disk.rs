@@ -32,6 +32,12 @@ impl Exposure {
         self.mode
     }
 
+    /// The shell's line that closes it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        format!("chmod 600 {}", shell_word(&self.path.display().to_string()))
+    }
+
     /// `None` where only the owner can read and write the file.
     ///
     /// # Errors
@@ -47,12 +53,12 @@ impl Exposure {
 
 impl fmt::Display for Exposure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display().to_string();
         write!(
             f,
-            "{path} is open to other users of this machine (mode {:04o}); type: chmod 600 {}",
+            "{} is open to other users of this machine (mode {:04o}); type: {}",
+            self.path.display(),
             self.mode,
-            shell_word(&path)
+            self.remedy()
         )
     }
 }

@@ -90,7 +90,7 @@ fn done(args: &SetAxon, netuid: Netuid, axon: &AxonInfo, hotkey: &Hotkey, sent: 
 
 /// The address that this host has towards the internet. Nothing is sent: connecting a UDP socket only
 /// looks up the route.
-fn own_address() -> Result<IpAddr, Failure> {
+pub(crate) fn own_address() -> Result<IpAddr, Failure> {
     let towards = |local: &str, remote: &str| {
         let socket = UdpSocket::bind(local)?;
         socket.connect(remote)?;
@@ -161,7 +161,7 @@ async fn probe(env: &Environment, args: &ShowAxon) -> Result<ExitCode, Failure> 
         Failure::new(format!("{hotkey} has published no axon on subnet {netuid}"))
             .hint(format!("publish it: `adit axon set --netuid {netuid}`"))
     })?;
-    let answer = reach(axon.address).await;
+    let answer = reach(axon.address, PATIENCE).await;
     if args.json {
         let result = json!({
             "netuid": netuid.0, "hotkey": hotkey.to_string(), "address": axon.address.to_string(),
@@ -187,16 +187,16 @@ async fn probe(env: &Environment, args: &ShowAxon) -> Result<ExitCode, Failure> 
     Ok(if answer.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What answers at an address.
-pub(crate) async fn reach(address: SocketAddr) -> Result<String, String> {
-    match timeout(PATIENCE, TcpStream::connect(address)).await {
-        Err(_) => return Err(format!("no connection within {} s", PATIENCE.as_secs())),
+/// What answers at an address, within `patience` for the connection and as much again for the answer.
+pub(crate) async fn reach(address: SocketAddr, patience: Duration) -> Result<String, String> {
+    match timeout(patience, TcpStream::connect(address)).await {
+        Err(_) => return Err(format!("no connection within {:.1} s", patience.as_secs_f32())),
         Ok(Err(error)) => return Err(error.to_string()),
         Ok(Ok(_)) => {}
     }
     // The operator's own miner may be anywhere, so the guard is off here.
     let client = Client::new(AddressGuard::unrestricted()).map_err(|error| error.to_string())?;
-    let limits = Limits::new(Instant::now() + PATIENCE, MAX_ANSWER);
+    let limits = Limits::new(Instant::now() + patience, MAX_ANSWER);
     let answer =
         async { client.get(&format!("http://{address}/health"), &limits).await?.bytes().await }.await;
     let health: serde_json::Value = match answer {

@@ -102,7 +102,7 @@ fn text(args: &SetCommitment) -> Result<String, Failure> {
         return Ok(text.clone());
     }
     let read = match &args.file {
-        Some(file) => std::fs::File::open(file).and_then(|file| read_text(file)),
+        Some(file) => std::fs::File::open(file).and_then(read_text),
         None if std::io::stdin().is_terminal() => {
             return Err(Failure::new("no text to commit").hint("adit commitment set 'the text'"));
         }
