@@ -56,6 +56,13 @@ fn judge(axon: SocketAddr, port: u16, own: Option<IpAddr>) -> Check {
             ),
         );
     }
+    if axon.is_ipv6() {
+        return Check::warn(
+            NAME,
+            format!("{axon} is published, but validators reach IPv4 addresses only"),
+            format!("adit axon set --ip <the public IPv4 address> --port {port}"),
+        );
+    }
     // Behind a router an own address says nothing, and nor does one that nobody can reach anyway.
     match own.filter(|own| *own != axon.ip() && not_public(axon.ip()).is_none()) {
         Some(own) => Check::warn(
@@ -138,6 +145,7 @@ mod tests {
         assert_eq!(port.fix.unwrap().split(';').next(), Some("adit axon set --ip 8.8.8.8 --port 8000"));
         let host = judged(SERVED, Some("1.1.1.1"));
         assert!(host.status == Status::Warn && host.found.contains("1.1.1.1"), "{host:?}");
+        assert_eq!(judged("[2606:4700::1]:8000", None).status, Status::Warn);
         // Nobody reaches a private address, so it is judged where that is said.
         assert_eq!(judged("10.0.0.1:8000", Some("1.1.1.1")).status, Status::Pass);
     }

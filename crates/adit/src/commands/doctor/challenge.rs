@@ -29,7 +29,7 @@ pub(super) async fn check(miner: &Miner, signer: Keypair, server: &Server, until
         (Err(why), _) | (_, Err(why)) => return Check::skipped(NAME, why),
     };
     if !server.answers() {
-        return Check::skipped(NAME, "no miner runs (see server)");
+        return Check::skipped(NAME, "no miner answers (see server)");
     }
     let Ok(config) = &miner.config else {
         return Check::skipped(NAME, "the settings do not hold (see configuration)");

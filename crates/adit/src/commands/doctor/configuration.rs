@@ -114,7 +114,8 @@ pub(super) fn networks(miner: &Miner, commands: Option<&Endpoints>) -> Check {
 
 fn judge_networks(commands: &Endpoints, stakes: &Endpoints) -> Check {
     const NAME: &str = "networks";
-    let shared = stakes.nodes().iter().any(|node| commands.nodes().contains(node));
+    // The first one: a fallback may be of another chain.
+    let shared = commands.nodes().first().is_some_and(|node| stakes.nodes().contains(node));
     if shared || (stakes.genesis().is_some() && stakes.genesis() == commands.genesis()) {
         return Check::pass(NAME, format!("commands and the stake gate ask the same chain ({commands})"));
     }
@@ -176,6 +177,8 @@ mod tests {
         assert!(same("local", "ws://127.0.0.1:9944"));
         assert!(same("finney", "wss://lite.sub.latent.to:443"));
         assert!(!same("test", "finney"));
+        let with_fallback = endpoints("ws://127.0.0.1:9955").with_fallback("test").unwrap();
+        assert_eq!(judge_networks(&with_fallback, &endpoints("test")).status, Status::Warn);
         assert!(!same("finney", "ws://127.0.0.1:9944"));
     }
 }

@@ -20,16 +20,18 @@ use std::process::ExitCode;
 use adit_settings::Environment;
 use serde_json::{Value, json};
 
-use super::block_on;
 use crate::cli::doctor::{Doctor, Miner};
 use crate::failure::Failure;
 
 pub(crate) fn run(env: &Environment, args: &Doctor) -> Result<ExitCode, Failure> {
-    let checks = block_on(async {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let checks = runtime.block_on(async {
         match args.miner {
-            Miner::Sv => Ok(sv::checks(env, args).await),
+            Miner::Sv => sv::checks(env, args).await,
         }
-    })?;
+    });
+    // What still hangs, such as a name server that is asked, is not waited for.
+    runtime.shutdown_background();
     let passed = checks.iter().all(|check| check.status != Status::Fail);
     if args.json {
         let checks: Vec<Value> = checks.iter().map(Check::json).collect();

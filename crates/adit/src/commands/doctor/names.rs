@@ -1,4 +1,4 @@
-//! Names that no program reads, and what their writer may have meant.
+//! Names that are no settings, and what their writer may have meant.
 
 use std::collections::BTreeSet;
 
@@ -42,13 +42,13 @@ pub(super) fn check(env: &Environment) -> Check {
 fn judge(unknown: &[&str]) -> Check {
     const NAME: &str = "variables";
     if unknown.is_empty() {
-        return Check::pass(NAME, "every name that is set is known");
+        return Check::pass(NAME, "every name that looks like a setting is one");
     }
     let said: Vec<String> = unknown
         .iter()
         .map(|name| match nearest(name, FAR) {
-            Some(meant) => format!("`{name}` is read by nothing; `{meant}` is"),
-            None => format!("`{name}` is read by nothing"),
+            Some(meant) => format!("`{name}` is no setting; `{meant}` is"),
+            None => format!("`{name}` is no setting"),
         })
         .collect();
     let fixes: Vec<String> =
@@ -125,10 +125,7 @@ mod tests {
             ("MIN_STAKE_TRESHOLD", "MIN_STAKE_THRESHOLD"),
         ] {
             let check = checked(&[], &format!("{typed}=true\n"));
-            assert!(
-                check.found.contains(&format!("`{typed}` is read by nothing; `{meant}` is")),
-                "{check:?}"
-            );
+            assert!(check.found.contains(&format!("`{typed}` is no setting; `{meant}` is")), "{check:?}");
             assert_eq!(check.fix, Some(format!("rename {typed} to {meant}")));
         }
     }
@@ -153,7 +150,7 @@ mod tests {
     #[test]
     fn a_name_that_is_near_to_nothing_gets_no_guess() {
         let check = checked(&[], "CHUTES_API_KEY=x\n");
-        assert_eq!(check.found, "`CHUTES_API_KEY` is read by nothing");
+        assert_eq!(check.found, "`CHUTES_API_KEY` is no setting");
     }
 
     #[test]

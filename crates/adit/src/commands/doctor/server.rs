@@ -23,6 +23,8 @@ pub(super) enum Server {
     Loading,
     /// Nothing.
     Down(String),
+    /// Something that takes connections and says nothing.
+    Silent,
     /// Another program.
     Other(String),
     /// There is no port to ask.
@@ -55,6 +57,7 @@ pub(super) async fn ask(port: Result<u16, &str>, limit: Duration) -> Server {
         },
         Err(FetchError::Status { status: 503, .. }) => Server::Loading,
         Err(FetchError::Status { status, .. }) => Server::Other(format!("its /health answers with {status}")),
+        Err(FetchError::Deadline { .. } | FetchError::Idle { .. }) => Server::Silent,
         Err(error) => Server::Down(error.to_string()),
     }
 }
@@ -67,26 +70,48 @@ pub(super) fn check(server: &Server, port: &Result<u16, &'static str>) -> Check 
         Err(why) => return Check::skipped(NAME, why),
     };
     match server {
-        Server::Up(health) => Check::pass(
-            NAME,
-            format!(
-                "Adit {} on port {port}, up for {} s",
-                health["version"].as_str().unwrap_or_default(),
-                health["uptime_seconds"]
-            ),
-        ),
+        Server::Up(health) => judge(*port, health),
         Server::Loading => Check::warn(
             NAME,
             format!("on port {port}, but its model is not loaded yet"),
             "wait and look again; the miner's log says what it waits for",
         ),
         Server::Down(why) => Check::fail(NAME, format!("nothing answers on port {port}: {why}"), "sv serve"),
+        Server::Silent => Check::fail(
+            NAME,
+            format!("port {port} takes connections but does not answer"),
+            "look into the miner's log, and start the miner again",
+        ),
         Server::Other(what) => Check::fail(
             NAME,
             format!("another program answers on port {port}: {what}"),
             "stop it, or set MINER_PORT to the miner's port",
         ),
         Server::Unknown => Check::skipped(NAME, "its port is not known"),
+    }
+}
+
+/// `None` where the baseline answers, which has none.
+fn judge_workers(workers: &Value) -> Option<Check> {
+    const NAME: &str = "predictor";
+    let (up, of) = (workers["up"].as_u64()?, workers["of"].as_u64()?);
+    let found = format!("{up} of {of} workers are up");
+    Some(if up < of {
+        Check::warn(NAME, found, "the miner's log says why the others are not")
+    } else {
+        Check::pass(NAME, found)
+    })
+}
+
+fn judge(port: u16, health: &Value) -> Check {
+    const NAME: &str = "server";
+    const OWN: &str = env!("CARGO_PKG_VERSION");
+    let version = health["version"].as_str().unwrap_or_default();
+    let found = format!("Adit {version} on port {port}, up for {} s", health["uptime_seconds"]);
+    if version == OWN {
+        Check::pass(NAME, found)
+    } else {
+        Check::warn(NAME, format!("{found}, but this is Adit {OWN}"), "start the miner again")
     }
 }
 
@@ -109,10 +134,13 @@ pub(super) fn stake_table(miner: &Miner, server: &Server) -> Check {
             let age = table.age(SystemTime::now()).as_secs();
             Check::skipped(
                 NAME,
-                format!("no miner runs (see server); {what} has {} hotkeys and is {age} s old", table.len()),
+                format!(
+                    "no miner answers (see server); {what} has {} hotkeys and is {age} s old",
+                    table.len()
+                ),
             )
         }
-        None => Check::skipped(NAME, "no miner runs (see server), and no copy of it is on disk"),
+        None => Check::skipped(NAME, "no miner answers (see server), and no copy of it is on disk"),
     }
 }
 
@@ -185,23 +213,14 @@ pub(super) fn predictor(miner: &Miner, server: &Server) -> Check {
         )
     };
     if let Some(health) = server.health() {
-        let workers = &health["predictor"]["workers"];
-        return match (workers["up"].as_u64(), workers["of"].as_u64()) {
-            (Some(up), Some(of)) if up < of => Check::warn(
-                NAME,
-                format!("{up} of {of} workers are up"),
-                "the miner's log says why the others are not",
-            ),
-            (Some(up), _) => Check::pass(NAME, format!("{up} workers are up")),
-            _ => baseline("answers"),
-        };
+        return judge_workers(&health["predictor"]["workers"]).unwrap_or_else(|| baseline("answers"));
     }
     match (server, settings) {
         (Server::Loading, _) => Check::skipped(NAME, "its model is not loaded yet (see server)"),
         (_, Err(_)) => Check::skipped(NAME, "the settings do not hold (see configuration)"),
         (_, Ok(PredictorChoice::Baseline)) => baseline("would answer"),
         (_, Ok(PredictorChoice::Workers(workers))) => {
-            Check::skipped(NAME, format!("no miner runs (see server); {} would answer", workers.name))
+            Check::skipped(NAME, format!("no miner answers (see server); {} would answer", workers.name))
         }
     }
 }
@@ -215,6 +234,21 @@ mod tests {
 
     fn table(hotkeys: u64, age: Option<u64>, stale: bool) -> Value {
         json!({"source": "chain", "age_seconds": age, "hotkeys": hotkeys, "stale": stale})
+    }
+
+    #[test]
+    fn a_miner_of_another_version_is_told() {
+        let health = |version: &str| json!({"version": version, "uptime_seconds": 5});
+        assert_eq!(judge(8000, &health(env!("CARGO_PKG_VERSION"))).status, Status::Pass);
+        assert_eq!(judge(8000, &health("0.0.1")).status, Status::Warn);
+    }
+
+    #[test]
+    fn a_worker_that_is_missing_is_told() {
+        let status = |workers: Value| judge_workers(&workers).map(|check| check.status);
+        assert_eq!(status(json!({"up": 2, "of": 2})), Some(Status::Pass));
+        assert_eq!(status(json!({"up": 1, "of": 2})), Some(Status::Warn));
+        assert_eq!(status(Value::Null), None);
     }
 
     #[test]
