@@ -222,7 +222,8 @@ async fn open(endpoint: &Endpoint, limits: Limits) -> Result<RpcClient, String> 
     // A peer that is gone without a word is noticed by its missing pongs.
     let ping = PingConfig::new().ping_interval(Duration::from_secs(15)).inactive_limit(limits.answer);
     let building = WsClientBuilder::default()
-        .connection_timeout(limits.connect)
+        // Its own limit is for one address of the host; the one below, for all, is to be reached first.
+        .connection_timeout(limits.connect * 2)
         .request_timeout(limits.answer)
         .max_response_size(MAX_ANSWER)
         // Counts the first address too: no redirect is followed.

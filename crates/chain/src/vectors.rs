@@ -151,6 +151,29 @@ async fn vectors_chain_scale_storage_of_the_old_runtime() {
     }
 }
 
+#[tokio::test]
+async fn vectors_chain_scale_revealed_commitments() {
+    let vectors = vectors();
+    let Some(metadata) = newest_metadata() else { return };
+    let cases = list(&vectors["chain"]["revealed_commitments"], "items");
+    let mut script = NodeScript::new(metadata);
+    for case in cases {
+        script = script.storage(bytes(&case["key"]), bytes(&case["value"]));
+    }
+    let node = Node::start(script).await.unwrap();
+    let head = head(&node.url()).await;
+    let all = head.all_revealed(Netuid(44)).await.unwrap();
+    assert_eq!(all.len(), cases.len());
+    for case in cases {
+        let netuid = Netuid(case["netuid"].as_u64().unwrap().try_into().unwrap());
+        let hotkey = hotkey(&case["hotkey"]);
+        let read = head.revealed(netuid, &hotkey).await.unwrap();
+        assert!(all.contains(&(hotkey, read.clone())));
+        let shown: Vec<_> = read.iter().map(|one| serde_json::json!([one.block, one.text()])).collect();
+        assert_eq!(Value::from(shown), case["expected"]);
+    }
+}
+
 /// The signed bytes of each case, made by what makes ours.
 #[tokio::test]
 async fn vectors_chain_scale_extrinsics() {
@@ -187,8 +210,21 @@ async fn vectors_chain_scale_extrinsics() {
     }
 }
 
+/// A number of the runtime's own enum `DispatchError`, and what follows it.
+fn core_errors(head: &Head) {
+    const TOKEN: u8 = 7;
+    for bytes in
+        [[0, 0], [1, 0], [2, 0], [4, 0], [5, 0], [6, 0], [TOKEN, 0], [8, 0], [9, 0], [10, 0], [13, 0]]
+    {
+        let error = DispatchError::decode_from(bytes.as_slice(), head.at.metadata()).unwrap();
+        let refused = dispatch(&error);
+        assert!(!refused.name.is_empty() && refused.to_string().contains(&refused.name), "{refused:?}");
+        assert_eq!(bytes[0] == TOKEN, refused.hint.contains("send TAO"), "{refused:?}");
+    }
+}
+
 /// Every error of both tables by its number, through what reads a failed transaction.
-async fn errors(head: &Head, cases: &[Value]) {
+fn errors(head: &Head, cases: &[Value]) {
     for case in cases {
         let (pallet, index) = (case[0].as_u64().unwrap() as u8, case[1].as_u64().unwrap() as u8);
         const MODULE: u8 = 3;
@@ -208,11 +244,15 @@ async fn errors(head: &Head, cases: &[Value]) {
 async fn vectors_chain_scale_errors_of_the_newest_runtime() {
     let Some(metadata) = newest_metadata() else { return };
     let node = Node::start(NodeScript::new(metadata)).await.unwrap();
-    errors(&head(&node.url()).await, list(&vectors(), "errors_393")).await;
+    let head = head(&node.url()).await;
+    errors(&head, list(&vectors(), "errors_393"));
+    core_errors(&head);
 }
 
 #[tokio::test]
 async fn vectors_chain_scale_errors_of_the_old_runtime() {
     let Some(local) = LocalChain::start(&[]) else { return };
-    errors(&head(local.url()).await, list(&vectors(), "errors_218")).await;
+    let head = head(local.url()).await;
+    errors(&head, list(&vectors(), "errors_218"));
+    core_errors(&head);
 }

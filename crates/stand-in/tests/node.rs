@@ -280,3 +280,24 @@ async fn an_extrinsic_can_be_refused_forgotten_or_dropped() {
     assert_eq!(next(&mut news).await, "ready");
     assert!(timeout(SOON, news.next()).await.is_err());
 }
+
+#[tokio::test]
+async fn finality_lags_and_an_upgrade_lies_between_two_blocks() {
+    let upgraded = script().versions(394, 1).head(10).upgraded(9, script().versions(393, 1)).finality_lag(2);
+    let (_node, client) = connected(upgraded.submission(Submission::NeverFinal)).await;
+    let finalized = ask(&client, "chain_getFinalizedHead", rpc_params![]).await;
+    assert_eq!(finalized, ask(&client, "chain_getBlockHash", rpc_params![8]).await);
+    let version = async |hash: Value| {
+        ask(&client, "state_getRuntimeVersion", rpc_params![hash]).await["specVersion"].clone()
+    };
+    assert_eq!(version(finalized).await, 393);
+    assert_eq!(version(Value::Null).await, 394);
+
+    let mut news: Subscription<Value> = client
+        .subscribe("author_submitAndWatchExtrinsic", rpc_params!["0x00"], "author_unwatchExtrinsic")
+        .await
+        .unwrap();
+    assert_eq!(next(&mut news).await, "ready");
+    let block = next(&mut news).await["inBlock"].clone();
+    assert_eq!(next(&mut news).await, json!({ "finalityTimeout": block }));
+}

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use adit_chain::{AxonInfo, Call, Chain, ChainError, FINALITY, Field, Included, Netuid, SubmitError};
+use adit_chain::{AxonInfo, Call, Chain, ChainError, FINALITY, Field, Included, Netuid, Rao, SubmitError};
 use adit_keys::{Hotkey, Keypair, Signature};
 use adit_stand_in::local_chain::{LocalChain, newest_metadata};
 use adit_stand_in::node::{Node, NodeScript};
@@ -120,7 +120,15 @@ async fn a_newcomer_registers_for_what_the_dry_run_says() {
     assert_eq!(before.2.0 - balance.0, before.1.cost.0 + dry.fee.0);
     check_signed(local.url(), &included, &owner, 218, &dry.call_data).await;
 
-    // With a commitment beside it, both of no cost, from an account that has nothing.
+    // A call that has its price.
+    let call = Call::transfer(&hotkey, Rao(1_000_000_000));
+    let dry = chain.dry_run(&call, &owner).await.unwrap();
+    assert!((1..10_000_000).contains(&dry.fee.0), "{}", dry.fee);
+    chain.submit(&call, &coldkey, FINALITY).await.unwrap();
+    let (_, _, after) = standing().await;
+    assert_eq!(balance.0 - after.0, 1_000_000_000 + dry.fee.0);
+
+    // And two of no cost.
     let hotkey = key("//Newcomer//fresh");
     let calls = [text("a"), Call::serve_axon(SUBNET, &axon("203.0.113.77:8091"))];
     for (nonce, call) in (0..).zip(calls) {
