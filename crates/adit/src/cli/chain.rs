@@ -73,7 +73,20 @@ impl NetuidArgs {
     }
 }
 
-/// What every command that signs has.
+/// What every command that signs has: whose key, over which chain, and how it is sent.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SignedArgs {
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) send: SendArgs,
+}
+
+/// How a call is sent.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SendArgs {
     /// Show the call, its bytes and its fee, and send nothing
@@ -107,24 +120,18 @@ pub(crate) enum SubnetCommand {
     #[command(after_help = "Examples:\n  \
         adit subnet show --netuid 44\n  \
         adit subnet show --netuid 34 --ss58 5F… --json")]
-    Show(ShowSubnet),
+    Show(ShowPlace),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Register {
     #[command(flatten)]
     pub(crate) netuid: NetuidArgs,
-    #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-    #[command(flatten)]
-    pub(crate) password: PasswordArgs,
-    #[command(flatten)]
-    pub(crate) network: NetworkArgs,
     /// Most that the registration may cost, in TAO [default: what it costs now, and a tenth]
     #[arg(long, value_name = "TAO", value_parser = str::parse::<Rao>)]
     pub(crate) max_cost: Option<Rao>,
     #[command(flatten)]
-    pub(crate) send: SendArgs,
+    pub(crate) signed: SignedArgs,
 }
 
 /// `adit wallet transfer`.
@@ -137,17 +144,12 @@ pub(crate) struct Transfer {
     #[arg(long, value_name = "TAO", value_parser = str::parse::<Rao>)]
     pub(crate) amount: Rao,
     #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-    #[command(flatten)]
-    pub(crate) password: PasswordArgs,
-    #[command(flatten)]
-    pub(crate) network: NetworkArgs,
-    #[command(flatten)]
-    pub(crate) send: SendArgs,
+    pub(crate) signed: SignedArgs,
 }
 
+/// A hotkey's place on a subnet, to look at.
 #[derive(Debug, Args)]
-pub(crate) struct ShowSubnet {
+pub(crate) struct ShowPlace {
     #[command(flatten)]
     pub(crate) netuid: NetuidArgs,
     #[command(flatten)]
@@ -208,14 +210,14 @@ pub(crate) enum AxonCommand {
     Set(SetAxon),
     /// Show where the chain says that a hotkey answers
     #[command(after_help = "Examples:\n  adit axon show --netuid 44\n  adit axon show --ss58 5F… --json")]
-    Show(ShowAxon),
+    Show(ShowPlace),
     /// Try to reach the published address from here
     #[command(
         after_help = "Exit code 1 where nothing answers. From the miner's own host this can fail although others \
         reach it, where a router does not lead back inside; from another host it is sure.\n\n\
         Examples:\n  adit axon probe --netuid 44 --ss58 5F…"
     )]
-    Probe(ShowAxon),
+    Probe(ShowPlace),
 }
 
 #[derive(Debug, Args)]
@@ -234,26 +236,7 @@ pub(crate) struct SetAxon {
     #[arg(long = "protocol", value_name = "N", hide = true)]
     _protocol: Option<u8>,
     #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-    #[command(flatten)]
-    pub(crate) password: PasswordArgs,
-    #[command(flatten)]
-    pub(crate) network: NetworkArgs,
-    #[command(flatten)]
-    pub(crate) send: SendArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShowAxon {
-    #[command(flatten)]
-    pub(crate) netuid: NetuidArgs,
-    #[command(flatten)]
-    pub(crate) who: WhoArgs,
-    #[command(flatten)]
-    pub(crate) network: NetworkArgs,
-    /// Print JSON
-    #[arg(long, aliases = ["json-output", "json_output"])]
-    pub(crate) json: bool,
+    pub(crate) signed: SignedArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -294,13 +277,7 @@ pub(crate) struct SetCommitment {
     #[command(flatten)]
     pub(crate) netuid: NetuidArgs,
     #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-    #[command(flatten)]
-    pub(crate) password: PasswordArgs,
-    #[command(flatten)]
-    pub(crate) network: NetworkArgs,
-    #[command(flatten)]
-    pub(crate) send: SendArgs,
+    pub(crate) signed: SignedArgs,
 }
 
 #[derive(Debug, Args)]

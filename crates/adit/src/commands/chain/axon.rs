@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::{Sent, connect, not_shown, read_back, send, sent_json};
-use crate::cli::chain::{AxonCommand, SetAxon, ShowAxon};
+use crate::cli::chain::{AxonCommand, SetAxon, ShowPlace};
 use crate::commands::block_on;
 use crate::commands::password::open_hotkey;
 use crate::failure::Failure;
@@ -33,7 +33,7 @@ pub(crate) fn run(env: &Environment, command: AxonCommand) -> Result<ExitCode, F
 
 async fn set(env: &Environment, args: &SetAxon) -> Result<ExitCode, Failure> {
     let netuid = args.netuid.resolve(env)?;
-    let wallet = args.wallet.resolve(env)?;
+    let wallet = args.signed.wallet.resolve(env)?;
     let hotkey = wallet.hotkey_address()?;
     let port = match args.port {
         Some(port) => port,
@@ -47,7 +47,7 @@ async fn set(env: &Environment, args: &SetAxon) -> Result<ExitCode, Failure> {
             "warning: {ip} is {what}: validators on the internet cannot reach it. Name the public one with --ip."
         );
     }
-    let chain = connect(env, &args.network)?;
+    let chain = connect(env, &args.signed.network)?;
     let before = chain.read(|head| async move { head.registration(netuid, &hotkey).await }).await?;
     if before.uid.is_none() {
         return Err(Failure::new(format!("the hotkey {hotkey} is not registered on subnet {netuid}"))
@@ -57,7 +57,9 @@ async fn set(env: &Environment, args: &SetAxon) -> Result<ExitCode, Failure> {
         return Ok(done(args, netuid, &axon, &hotkey, None));
     }
     let call = Call::serve_axon(netuid, &axon);
-    let sent = send(&chain, &call, hotkey, &args.send, || open_hotkey(env, &wallet, &args.password)).await?;
+    let sent =
+        send(&chain, &call, hotkey, &args.signed.send, || open_hotkey(env, &wallet, &args.signed.password))
+            .await?;
     if matches!(sent, Sent::DryRun) {
         return Ok(ExitCode::SUCCESS);
     }
@@ -73,7 +75,7 @@ async fn set(env: &Environment, args: &SetAxon) -> Result<ExitCode, Failure> {
 
 /// `sent` is `None` where the axon was published before.
 fn done(args: &SetAxon, netuid: Netuid, axon: &AxonInfo, hotkey: &Hotkey, sent: Option<&Sent>) -> ExitCode {
-    if args.send.json {
+    if args.signed.send.json {
         let result = json!({
             "published": true, "already": sent.is_none(), "netuid": netuid.0, "hotkey": hotkey.to_string(),
             "ip": axon.address.ip().to_string(), "port": axon.address.port(), "public": not_public(axon.address.ip()).is_none(),
@@ -109,7 +111,7 @@ pub(crate) fn own_address() -> Result<IpAddr, Failure> {
     }
 }
 
-async fn show(env: &Environment, args: &ShowAxon) -> Result<ExitCode, Failure> {
+async fn show(env: &Environment, args: &ShowPlace) -> Result<ExitCode, Failure> {
     let (netuid, hotkey, axon) = published(env, args).await?;
     if args.json {
         let axon = axon.map(|axon| {
@@ -143,7 +145,7 @@ fn warn_of(ip: IpAddr) {
 
 async fn published(
     env: &Environment,
-    args: &ShowAxon,
+    args: &ShowPlace,
 ) -> Result<(Netuid, Hotkey, Option<AxonInfo>), Failure> {
     let (netuid, hotkey) = (args.netuid.resolve(env)?, args.who.hotkey(env)?);
     let chain = connect(env, &args.network)?;
@@ -155,7 +157,7 @@ async fn published(
     Ok((netuid, hotkey, place.axon))
 }
 
-async fn probe(env: &Environment, args: &ShowAxon) -> Result<ExitCode, Failure> {
+async fn probe(env: &Environment, args: &ShowPlace) -> Result<ExitCode, Failure> {
     let (netuid, hotkey, axon) = published(env, args).await?;
     let axon = axon.ok_or_else(|| {
         Failure::new(format!("{hotkey} has published no axon on subnet {netuid}"))

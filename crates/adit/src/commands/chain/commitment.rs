@@ -33,7 +33,7 @@ pub(crate) fn run(env: &Environment, command: CommitmentCommand) -> Result<ExitC
 async fn set(env: &Environment, args: &SetCommitment) -> Result<ExitCode, Failure> {
     let text = text(args)?;
     let netuid = args.netuid.resolve(env)?;
-    let wallet = args.wallet.resolve(env)?;
+    let wallet = args.signed.wallet.resolve(env)?;
     let hotkey = wallet.hotkey_address()?;
     let field = match args.blocks_until_reveal {
         None => Field::text(&text)
@@ -43,7 +43,7 @@ async fn set(env: &Environment, args: &SetCommitment) -> Result<ExitCode, Failur
             Field::sealed(&text, now, blocks).map_err(Failure::new)?
         }
     };
-    let chain = connect(env, &args.network)?;
+    let chain = connect(env, &args.signed.network)?;
     let (place, before) = chain
         .read(|head| async move {
             Ok((head.registration(netuid, &hotkey).await?, head.commitment(netuid, &hotkey).await?))
@@ -59,7 +59,9 @@ async fn set(env: &Environment, args: &SetCommitment) -> Result<ExitCode, Failur
         return Ok(ExitCode::SUCCESS);
     }
     let call = Call::set_commitment(netuid, field);
-    let sent = send(&chain, &call, hotkey, &args.send, || open_hotkey(env, &wallet, &args.password)).await?;
+    let sent =
+        send(&chain, &call, hotkey, &args.signed.send, || open_hotkey(env, &wallet, &args.signed.password))
+            .await?;
     if matches!(sent, Sent::DryRun) {
         return Ok(ExitCode::SUCCESS);
     }
@@ -86,7 +88,7 @@ async fn set(env: &Environment, args: &SetCommitment) -> Result<ExitCode, Failur
 }
 
 fn say(args: &SetCommitment, netuid: Netuid, hotkey: &Hotkey, what: &str, sent: Option<&Sent>) {
-    if args.send.json {
+    if args.signed.send.json {
         let result = json!({
             "committed": true, "already": sent.is_none(), "netuid": netuid.0, "hotkey": hotkey.to_string(),
             "included": sent.map(sent_json),

@@ -8,7 +8,7 @@ use adit_settings::Environment;
 use serde_json::{Map, Value, json};
 
 use super::{Sent, connect, not_shown, read_back, send, sent_json};
-use crate::cli::chain::{Register, ShowSubnet, SubnetCommand};
+use crate::cli::chain::{Register, ShowPlace, SubnetCommand};
 use crate::commands::block_on;
 use crate::commands::password::open_coldkey;
 use crate::failure::Failure;
@@ -22,9 +22,9 @@ pub(crate) fn run(env: &Environment, command: SubnetCommand) -> Result<ExitCode,
 
 async fn register(env: &Environment, args: &Register) -> Result<ExitCode, Failure> {
     let netuid = args.netuid.resolve(env)?;
-    let wallet = args.wallet.resolve(env)?;
+    let wallet = args.signed.wallet.resolve(env)?;
     let (hotkey, coldkey) = (wallet.hotkey_address()?, wallet.coldkey_address()?);
-    let chain = connect(env, &args.network)?;
+    let chain = connect(env, &args.signed.network)?;
     let (before, balance, limited) = chain
         .read(|head| async move {
             let before = head.registration(netuid, &hotkey).await?;
@@ -51,13 +51,13 @@ async fn register(env: &Environment, args: &Register) -> Result<ExitCode, Failur
         return Err(Failure::new(format!("a registration costs {}, more than {most}", before.cost))
             .hint("allow more with --max-cost, or wait: the price falls while nobody registers"));
     }
-    if !args.send.json {
+    if !args.signed.send.json {
         println!("Subnet:  {netuid}");
         println!("Hotkey:  {hotkey} ({})", wallet.hotkey_name());
         println!("Coldkey: {coldkey} ({}), has {balance}", wallet.name());
         println!("Cost:    {}, not refundable", before.cost);
     }
-    if balance < before.cost && !args.send.dry_run {
+    if balance < before.cost && !args.signed.send.dry_run {
         return Err(Failure::new(format!(
             "the coldkey {coldkey} has {balance}, and a registration costs {}",
             before.cost
@@ -71,7 +71,8 @@ async fn register(env: &Environment, args: &Register) -> Result<ExitCode, Failur
         Call::burned_register(netuid, &hotkey)
     };
     let sent =
-        send(&chain, &call, coldkey, &args.send, || open_coldkey(env, &wallet, &args.password)).await?;
+        send(&chain, &call, coldkey, &args.signed.send, || open_coldkey(env, &wallet, &args.signed.password))
+            .await?;
     if matches!(sent, Sent::DryRun) {
         return Ok(ExitCode::SUCCESS);
     }
@@ -85,7 +86,7 @@ async fn register(env: &Environment, args: &Register) -> Result<ExitCode, Failur
 
 /// `sent` is `None` where the hotkey was registered before.
 fn done(args: &Register, netuid: Netuid, uid: u16, hotkey: &Hotkey, sent: Option<&Sent>) -> ExitCode {
-    if args.send.json {
+    if args.signed.send.json {
         let result = json!({
             "registered": true, "already": sent.is_none(), "netuid": netuid.0, "uid": uid,
             "hotkey": hotkey.to_string(), "included": sent.map(sent_json),
@@ -117,7 +118,7 @@ async fn standing(head: &Head, netuid: Netuid, hotkey: Hotkey) -> Result<Standin
     Ok(Standing { hotkey, place, balance })
 }
 
-async fn show(env: &Environment, args: &ShowSubnet) -> Result<ExitCode, Failure> {
+async fn show(env: &Environment, args: &ShowPlace) -> Result<ExitCode, Failure> {
     let netuid = args.netuid.resolve(env)?;
     // A subnet can be looked at without a wallet; one that was named must be there.
     let hotkey = match args.who.hotkey(env) {

@@ -17,14 +17,14 @@ pub(crate) fn run(env: &Environment, args: &Transfer) -> Result<ExitCode, Failur
 }
 
 async fn transfer(env: &Environment, args: &Transfer) -> Result<ExitCode, Failure> {
-    let wallet = args.wallet.resolve(env)?;
+    let wallet = args.signed.wallet.resolve(env)?;
     let (from, to, amount) = (wallet.coldkey_address()?, args.dest, args.amount);
     if from == to {
         return Err(
             Failure::new(format!("{to} is this wallet's own coldkey")).hint("name another with --dest")
         );
     }
-    let chain = connect(env, &args.network)?;
+    let chain = connect(env, &args.signed.network)?;
     let balances =
         || chain.read(|head| async move { Ok((head.balance(&from).await?, head.balance(&to).await?)) });
     let (own, before) = balances().await?;
@@ -32,13 +32,15 @@ async fn transfer(env: &Environment, args: &Transfer) -> Result<ExitCode, Failur
         return Err(Failure::new(format!("the coldkey {from} has {own}, less than {amount}"))
             .hint("name a smaller --amount"));
     }
-    if !args.send.json {
+    if !args.signed.send.json {
         println!("From:    {from} ({}), has {own}", wallet.name());
         println!("To:      {to}, has {before}");
         println!("Amount:  {amount}");
     }
     let call = Call::transfer(&to, amount);
-    let sent = send(&chain, &call, from, &args.send, || open_coldkey(env, &wallet, &args.password)).await?;
+    let sent =
+        send(&chain, &call, from, &args.signed.send, || open_coldkey(env, &wallet, &args.signed.password))
+            .await?;
     if matches!(sent, Sent::DryRun) {
         return Ok(ExitCode::SUCCESS);
     }
@@ -47,7 +49,7 @@ async fn transfer(env: &Environment, args: &Transfer) -> Result<ExitCode, Failur
     if matches!(sent, Sent::Unknown(_)) && after < Rao(before.0.saturating_add(amount.0)) {
         return Err(not_shown(&sent, "the transfer"));
     }
-    if args.send.json {
+    if args.signed.send.json {
         let result = json!({
             "transferred": true, "from": from.to_string(), "to": to.to_string(), "amount_rao": amount.0,
             "balance_of_receiver_rao": after.0, "included": sent_json(&sent),
