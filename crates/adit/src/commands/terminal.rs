@@ -44,9 +44,10 @@ impl Drop for Quiet<'_> {
 
 /// Asks for a line that is not shown while it is typed. `None` without a terminal.
 pub(super) fn ask_secret(question: &str) -> io::Result<Option<Zeroizing<String>>> {
-    let Some(mut terminal) = terminal() else { return Ok(None) };
-    write!(terminal, "{question}: ")?;
-    let quiet = Quiet::new(&terminal)?;
+    let Some(terminal) = terminal() else { return Ok(None) };
+    // Quiet before the question: a quick answer would be shown, and thrown away.
+    let mut quiet = Quiet::new(&terminal)?;
+    write!(quiet.terminal, "{question}: ")?;
     let mut line = Zeroizing::new([0; LINE]);
     let length = quiet.terminal.take(LINE as u64).read(line.as_mut_slice())?;
     drop(quiet);

@@ -18,7 +18,7 @@ print(json.dumps({clip: int(cv2.VideoCapture(clip).get(cv2.CAP_PROP_FRAME_COUNT)
 "#;
 
 /// The Python that `scripts/setup test` prepared, or `None` with a word about it.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let python = std::env::var_os("ADIT_TEST_PYTHON").map(PathBuf::from).filter(|path| path.exists());
     if python.is_none() {
         let missing =

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use adit_keys::{Hotkey, Password, Wallet, password};
 use serde_json::Value;
 
+use crate::foreign_clips::python;
 use crate::process::{finish, finish_reading, program, run, shown};
 
 const WORDS: &str = "inject float sword latin aerobic need gallery defense firm kind ketchup grass";
@@ -360,4 +361,24 @@ fn wallet_with_a_coldkeypub_of_another_coldkey() {
     let file = wallets.write("password", VAULT_PASSWORD);
     let arguments = [&VAULT[..], &["--password-file", file.to_str().unwrap()]].concat();
     insta::assert_snapshot!(sign(&wallets, &arguments));
+}
+
+/// The answer is typed in the very moment in which the question is seen: it must be neither lost nor shown.
+#[test]
+fn a_password_that_is_typed_at_once_is_taken_and_not_shown() {
+    let Some(python) = python() else { return };
+    let wallets = Wallets::with(&["dev-vault"]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/on_a_terminal.py");
+    let sign = wallets.command(&["sign", "--coldkey", "--wallet.name", "dev-vault", "--message", "hello"]);
+    let mut on_terminal = Command::new(python);
+    on_terminal
+        .arg(script)
+        .args(["Password of", VAULT_PASSWORD])
+        .arg(sign.get_program())
+        .args(sign.get_args());
+    on_terminal.env_clear().envs(sign.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = finish(&mut on_terminal);
+    let text = shown(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("0x") && !text.contains(VAULT_PASSWORD), "{text}");
 }

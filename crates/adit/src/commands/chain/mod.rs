@@ -94,7 +94,7 @@ async fn send(
     if key.hotkey() != signer {
         return Err(Failure::new(format!("the key is that of {}, not of {signer}", key.hotkey())));
     }
-    say_on_terminal("Sent; waiting for a finalized block, which takes about half a minute …");
+    say_on_terminal("Sending; it takes about half a minute until a block with it is final …");
     match chain.submit(call, &key, FINALITY).await {
         Ok(included) => Ok(Sent::Included(included)),
         Err(error @ SubmitError::Unknown { .. }) => Ok(Sent::Unknown(error.to_string())),
