@@ -9,29 +9,18 @@ use crate::axon::AxonInfo;
 use crate::commitment::Field;
 use crate::{Netuid, Rao, runtime};
 
-/// Which of a wallet's two keys signs a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignedBy {
-    /// The key that holds the money.
-    Coldkey,
-    /// The key that mines.
-    Hotkey,
-}
-
 /// A call, not yet signed. `Display` shows it as a person reads it.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub(crate) pallet: &'static str,
     pub(crate) name: &'static str,
-    /// Which key signs it.
-    pub signed_by: SignedBy,
     arguments: Vec<(&'static str, Value)>,
     shown: Vec<(&'static str, String)>,
 }
 
 impl Call {
-    fn new(pallet: &'static str, name: &'static str, signed_by: SignedBy) -> Self {
-        Self { pallet, name, signed_by, arguments: Vec::new(), shown: Vec::new() }
+    fn new(pallet: &'static str, name: &'static str) -> Self {
+        Self { pallet, name, arguments: Vec::new(), shown: Vec::new() }
     }
 
     fn with(mut self, name: &'static str, value: Value, shown: impl fmt::Display) -> Self {
@@ -48,15 +37,17 @@ impl Call {
     /// balance of the coldkey that signs.
     #[must_use]
     pub fn burned_register(netuid: Netuid, hotkey: &Hotkey) -> Self {
-        Self::new("SubtensorModule", "burned_register", SignedBy::Coldkey)
-            .with("netuid", runtime::netuid(netuid), netuid)
-            .with("hotkey", runtime::account(hotkey), hotkey)
+        Self::new("SubtensorModule", "burned_register").with("netuid", runtime::netuid(netuid), netuid).with(
+            "hotkey",
+            runtime::account(hotkey),
+            hotkey,
+        )
     }
 
     /// `SubtensorModule.register_limit`, in runtimes that have it: the same, at `most` at the most.
     #[must_use]
     pub fn register_limit(netuid: Netuid, hotkey: &Hotkey, most: Rao) -> Self {
-        Self::new("SubtensorModule", "register_limit", SignedBy::Coldkey)
+        Self::new("SubtensorModule", "register_limit")
             .with("netuid", runtime::netuid(netuid), netuid)
             .with("hotkey", runtime::account(hotkey), hotkey)
             .with("limit_price", Value::u128(most.0.into()), most)
@@ -66,16 +57,16 @@ impl Call {
     /// account would close.
     #[must_use]
     pub fn transfer(to: &Hotkey, amount: Rao) -> Self {
-        Self::new("Balances", "transfer_keep_alive", SignedBy::Coldkey)
+        Self::new("Balances", "transfer_keep_alive")
             .with("dest", Value::unnamed_variant("Id", [runtime::account(to)]), to)
             .with("value", Value::u128(amount.0.into()), amount)
     }
 
-    /// `SubtensorModule.serve_axon`: publishes where a hotkey answers. No fee.
+    /// `SubtensorModule.serve_axon`: publishes where the hotkey that signs answers. No fee.
     #[must_use]
     pub fn serve_axon(netuid: Netuid, axon: &AxonInfo) -> Self {
         let number = |value: u128| Value::u128(value);
-        Self::new("SubtensorModule", "serve_axon", SignedBy::Hotkey)
+        Self::new("SubtensorModule", "serve_axon")
             .with("netuid", runtime::netuid(netuid), netuid)
             .with("version", number(axon.version.into()), axon.version)
             .with("ip", number(axon.ip_number()), axon.address.ip())
@@ -86,14 +77,16 @@ impl Call {
             .with("placeholder2", number(0), 0)
     }
 
-    /// `Commitments.set_commitment`: replaces the hotkey's whole commitment. No fee.
+    /// `Commitments.set_commitment`: replaces the whole commitment of the hotkey that signs. No fee.
     #[must_use]
     pub fn set_commitment(netuid: Netuid, fields: &[Field]) -> Self {
         let list = Value::unnamed_composite(fields.iter().map(Field::to_value));
         let shown = fields.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        Self::new("Commitments", "set_commitment", SignedBy::Hotkey)
-            .with("netuid", runtime::netuid(netuid), netuid)
-            .with("info", Value::named_composite([("fields", list)]), format!("[{shown}]"))
+        Self::new("Commitments", "set_commitment").with("netuid", runtime::netuid(netuid), netuid).with(
+            "info",
+            Value::named_composite([("fields", list)]),
+            format!("[{shown}]"),
+        )
     }
 }
 

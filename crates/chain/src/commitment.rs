@@ -12,8 +12,6 @@ use crate::timelock;
 pub const BLOCK_TIME: Duration = Duration::from_secs(12);
 /// Largest `Raw` field in bytes (chain reference, section 6).
 pub const MAX_RAW: usize = 128;
-/// Largest `BigRaw` field in bytes.
-pub const MAX_BIG_RAW: usize = 512;
 
 /// One field of a commitment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +191,7 @@ impl Revealed {
 }
 
 /// UTF-8 with wrong bytes left out, as Python's `decode(errors="ignore")`.
-fn lenient(bytes: &[u8]) -> String {
+pub(crate) fn lenient(bytes: &[u8]) -> String {
     bytes.utf8_chunks().map(|chunk| chunk.valid()).collect()
 }
 

@@ -40,7 +40,7 @@ mod units;
 mod vectors;
 
 pub use axon::{AxonAddressError, AxonInfo};
-pub use call::{Call, SignedBy};
+pub use call::Call;
 pub use client::{Chain, Limits};
 pub use commitment::{Commitment, Field, Revealed};
 pub use error::{ChainError, Tried};

@@ -190,7 +190,7 @@ pub(crate) struct NewKey {
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// Print JSON, the mnemonic included
-    #[arg(long, alias = "json-output")]
+    #[arg(long, aliases = ["json-output", "json_output"])]
     pub(crate) json: bool,
 }
 
@@ -218,7 +218,7 @@ pub(crate) struct RegenKey {
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// Print JSON
-    #[arg(long, alias = "json-output")]
+    #[arg(long, aliases = ["json-output", "json_output"])]
     pub(crate) json: bool,
 }
 
@@ -227,7 +227,7 @@ pub(crate) struct ListWallets {
     #[command(flatten)]
     pub(crate) path: WalletPathArgs,
     /// Print JSON
-    #[arg(long, alias = "json-output")]
+    #[arg(long, aliases = ["json-output", "json_output"])]
     pub(crate) json: bool,
 }
 
@@ -236,7 +236,7 @@ pub(crate) struct ShowWallet {
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
     /// Print JSON
-    #[arg(long, alias = "json-output")]
+    #[arg(long, aliases = ["json-output", "json_output"])]
     pub(crate) json: bool,
 }
 
@@ -266,7 +266,7 @@ pub(crate) struct SignMessage {
     #[command(flatten)]
     pub(crate) password: PasswordArgs,
     /// Print JSON
-    #[arg(long, alias = "json-output")]
+    #[arg(long, aliases = ["json-output", "json_output"])]
     pub(crate) json: bool,
 }
 
@@ -286,6 +286,6 @@ pub(crate) struct VerifyMessage {
     #[arg(long, value_name = "SS58", aliases = ["ss58-address", "ss58_address", "address"])]
     pub(crate) ss58: Hotkey,
     /// Print JSON
-    #[arg(long, alias = "json-output")]
+    #[arg(long, aliases = ["json-output", "json_output"])]
     pub(crate) json: bool,
 }

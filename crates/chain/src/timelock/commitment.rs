@@ -49,7 +49,7 @@ pub fn revealed_bytes(plaintext: &[u8]) -> &[u8] {
 /// Bittensor's SDK reads it.
 #[must_use]
 pub fn revealed_text(plaintext: &[u8]) -> String {
-    revealed_bytes(plaintext).utf8_chunks().map(|chunk| chunk.valid()).collect()
+    crate::commitment::lenient(revealed_bytes(plaintext))
 }
 
 #[cfg(test)]
