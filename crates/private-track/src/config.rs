@@ -29,7 +29,7 @@ const LIVE_DEADLINE: Duration = Duration::from_secs(28);
 /// A spot check waits 120 s (section 7).
 const SPOT_CHECK_DEADLINE: Duration = Duration::from_secs(110);
 /// The host that the spot check puts in place of the clip's own (section 7).
-const VIDEO_PROXY: &str = "video-proxy";
+pub(crate) const VIDEO_PROXY: &str = "video-proxy";
 
 /// Everything that [`Server::bind`](crate::Server::bind) needs.
 #[derive(Debug, Clone)]

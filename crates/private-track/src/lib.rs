@@ -10,6 +10,7 @@
 mod admission;
 mod challenge;
 mod config;
+pub mod deployment;
 mod docs;
 mod metrics;
 pub mod rehearsal;

@@ -12,4 +12,4 @@ pub mod var;
 
 pub use environment::{Environment, SettingError, find_upwards};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use var::Var;
+pub use var::{Example, Var};

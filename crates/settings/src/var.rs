@@ -132,6 +132,30 @@ declare! {
         "Docker Hub access token with read, write and delete permission.").secret();
     DOCKERHUB_REPO = public("DOCKERHUB_REPO", DockerHub, Set("pt-solution  # Your private repo name (default: pt-solution)"),
         "Name of the private image repository.").or("pt-solution");
+    COLLABORATOR = public("ADIT_COLLABORATOR", DockerHub, Commented("scorevision"),
+        "Score's account, which is given read access to the image: `scorevision` in the guide, `mikhaelscore` in some later code; on GHCR DataAndMike unless set.").or("scorevision");
+    REGISTRY = public("ADIT_REGISTRY", DockerHub, Commented("dockerhub"),
+        "Where the image is pushed: dockerhub, ghcr or a registry's host:port.").or("dockerhub");
+    GITHUB_USERNAME = public("GITHUB_USERNAME", DockerHub, Commented("your-github-username"),
+        "GitHub account that owns the image repository, for ghcr.");
+    GITHUB_TOKEN = public("GITHUB_TOKEN", DockerHub, Commented("your-github-token"),
+        "GitHub access token with write:packages, for ghcr.").secret();
+    GHCR_REPO = public("GHCR_REPO", DockerHub, Commented("pt-solution"),
+        "Name of the private image repository on ghcr.").or("pt-solution");
+    REGISTRY_USERNAME = public("ADIT_REGISTRY_USERNAME", DockerHub, Commented("me"),
+        "Account on a registry that is named by its host:port.");
+    REGISTRY_TOKEN = public("ADIT_REGISTRY_TOKEN", DockerHub, Commented("a-token"),
+        "Token or password of that account.").secret();
+    DOCKERHUB_API = public("ADIT_DOCKERHUB_API", DockerHub, Commented("https://hub.docker.com"),
+        "Base URL of Docker Hub's web API.").or("https://hub.docker.com");
+    DOCKERHUB_REGISTRY = public("ADIT_DOCKERHUB_REGISTRY", DockerHub, Commented("docker.io"),
+        "Registry that Docker Hub's images are pushed to.").or("docker.io");
+    GHCR_REGISTRY = public("ADIT_GHCR_REGISTRY", DockerHub, Commented("ghcr.io"),
+        "Registry that ghcr's images are pushed to.").or("ghcr.io");
+    DOCKER_HOST = public("DOCKER_HOST", DockerHub, Commented("unix:///var/run/docker.sock"),
+        "The Docker engine, or Podman's socket. Default: the first of their usual sockets that is there.");
+    GPUS = public("ADIT_GPUS", DockerHub, Commented("auto"),
+        "GPUs of the started container: all, none, or auto (all where the engine has NVIDIA's runtime).").or("auto");
 
     SUBTENSOR_NETWORK = public("SUBTENSOR_NETWORK", FiberSecurity, Set("finney"),
         "Network whose metagraph gives the stakes to the stake gate: finney, test or local.").or("finney");
@@ -150,7 +174,11 @@ declare! {
     WALLET_PASSWORD_FILE = public("ADIT_WALLET_PASSWORD_FILE", Adit, Commented("/run/secrets/wallet-password"),
         "File whose one line is the password of an encrypted key file. btcli's BT_PW_ variable of that key file wins.");
     DATA_FOLDER = public("ADIT_DATA_DIR", Adit, Commented("~/.local/share/adit"),
-        "Directory for what Adit keeps between runs, such as the last good stake table.").or("~/.local/share/adit");
+        "Directory for what Adit keeps between runs, such as the last good stake table and the record of challenges.").or("~/.local/share/adit");
+    JOURNAL_BYTES = public("ADIT_JOURNAL_BYTES", Adit, Commented("67108864"),
+        "Most bytes of private-track.jsonl in ADIT_DATA_DIR, where each verified challenge is recorded with its answer: 1048576 to 1099511627776, or 0 for no record. Nothing is recorded with VERIFY_ENABLED off or in spot-check mode.").or("67108864");
+    IMAGE = public("ADIT_IMAGE", Adit, Commented("docker.io/you/pt-solution@sha256:…"),
+        "Set by `sv deploy-pt-miner`: the image that runs, recorded with each answer.");
     STAKE_TABLE_FILE = public("STAKE_TABLE_FILE", Adit, Commented("nodes.json"),
         "JSON file with the stakes, in place of the chain's: {\"<ss58>\": stake} or fiber's nodes.json. Read at start and again when it changes.");
     STAKE_REFRESH_SECONDS = public("ADIT_STAKE_REFRESH_SECONDS", Adit, Commented("300"),
