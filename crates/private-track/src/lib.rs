@@ -5,13 +5,14 @@
 //! validators read ([`wire::response`]).
 //!
 //! Out of time is an error and never a part of an answer, so that what is answered live and what a
-//! spot check gets are the same predictions.
+//! spot check gets are the same predictions. What was answered is recorded in the journal.
 
 mod admission;
 mod challenge;
 mod config;
 mod docs;
 mod metrics;
+mod record;
 pub mod rehearsal;
 mod routes;
 mod server;
@@ -19,6 +20,7 @@ mod stakes;
 mod stall;
 pub mod wire;
 
-pub use config::{Config, ConfigError, PredictorChoice, own_hotkey};
+pub use config::{Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, own_hotkey};
+pub use record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
 pub use server::{Server, StartError};
 pub use stakes::{ChainStakes, StakeSource};

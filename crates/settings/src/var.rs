@@ -150,7 +150,11 @@ declare! {
     WALLET_PASSWORD_FILE = public("ADIT_WALLET_PASSWORD_FILE", Adit, Commented("/run/secrets/wallet-password"),
         "File whose one line is the password of an encrypted key file. btcli's BT_PW_ variable of that key file wins.");
     DATA_FOLDER = public("ADIT_DATA_DIR", Adit, Commented("~/.local/share/adit"),
-        "Directory for what Adit keeps between runs, such as the last good stake table.").or("~/.local/share/adit");
+        "Directory for what Adit keeps between runs, such as the last good stake table and the record of challenges.").or("~/.local/share/adit");
+    JOURNAL_BYTES = public("ADIT_JOURNAL_BYTES", Adit, Commented("67108864"),
+        "Most bytes of private-track.jsonl in ADIT_DATA_DIR, where each verified challenge is recorded with its answer: 1048576 to 1099511627776, or 0 for no record. Nothing is recorded with VERIFY_ENABLED off or in spot-check mode.").or("67108864");
+    IMAGE = public("ADIT_IMAGE", Adit, Commented("docker.io/you/pt-solution@sha256:…"),
+        "Set by `sv deploy-pt-miner`: the image that runs, recorded with each answer.");
     STAKE_TABLE_FILE = public("STAKE_TABLE_FILE", Adit, Commented("nodes.json"),
         "JSON file with the stakes, in place of the chain's: {\"<ss58>\": stake} or fiber's nodes.json. Read at start and again when it changes.");
     STAKE_REFRESH_SECONDS = public("ADIT_STAKE_REFRESH_SECONDS", Adit, Commented("300"),

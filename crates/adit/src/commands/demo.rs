@@ -114,6 +114,8 @@ impl Stage {
             mode: Wanted::SoccerActions,
             predictor,
             ffmpeg: ffmpeg.to_owned(),
+            journal: None,
+            image: None,
         };
         let server = Server::bind(config).await?;
         let miner = format!("http://{}", server.address());

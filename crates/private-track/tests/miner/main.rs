@@ -6,4 +6,5 @@ mod answers;
 mod bad_input;
 mod fixture;
 mod live_stakes;
+mod recorded;
 mod surface;
