@@ -16,6 +16,7 @@ use adit_predictor::{
 };
 use adit_settings::{Environment, SettingError, Var, var};
 
+use crate::spot_check::VIDEO_PROXY;
 use crate::stakes::{ChainStakes, StakeSource};
 
 /// Time for a challenge's body to arrive.
@@ -28,8 +29,6 @@ const MOST_AT_ONCE: usize = 10_000;
 const LIVE_DEADLINE: Duration = Duration::from_secs(28);
 /// A spot check waits 120 s (section 7).
 const SPOT_CHECK_DEADLINE: Duration = Duration::from_secs(110);
-/// The host that the spot check puts in place of the clip's own (section 7).
-const VIDEO_PROXY: &str = "video-proxy";
 /// The journal's name in `ADIT_DATA_DIR`.
 pub const JOURNAL_FILE: &str = "private-track.jsonl";
 /// The smallest journal: what is recorded of one challenge then always fits.

@@ -5,7 +5,8 @@
 //! validators read ([`wire::response`]).
 //!
 //! Out of time is an error and never a part of an answer, so that what is answered live and what a
-//! spot check gets are the same predictions. What was answered is recorded in the journal.
+//! spot check gets are the same predictions. What was answered is recorded in the journal, from which
+//! [`spot_check`] asks an image again.
 
 mod admission;
 mod challenge;
@@ -16,6 +17,7 @@ mod record;
 pub mod rehearsal;
 mod routes;
 mod server;
+pub mod spot_check;
 mod stakes;
 mod stall;
 pub mod wire;

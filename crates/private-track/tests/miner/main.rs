@@ -7,4 +7,5 @@ mod bad_input;
 mod fixture;
 mod live_stakes;
 mod recorded;
+mod spot_check;
 mod surface;
