@@ -84,9 +84,9 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
     let (validator, dialect) = caller(verified);
     tracing::info!(challenge = ?id, validator, dialect, "challenge received");
 
-    // Dropped with this future where the caller goes away, as validators do after 30 s.
     let wanted = miner.solver.wanted(&challenge);
     let recording = miner.recorder.as_ref().and_then(|recorder| recorder.begin(&challenge, wanted, verified));
+    // Dropped with this future where the caller goes away, as validators do after 30 s.
     let mut left = CallerLeft { miner: &miner, id: &id, began, recording, armed: true };
     let work = async {
         let _turn = miner.admission.turn().await.map_err(|_| Failure::QueueFull)?;
