@@ -91,16 +91,25 @@ impl Solver {
         deadline: Instant,
     ) -> Result<Answer, Failure> {
         let need = self.predictor.need().ok_or(Failure::NotReady)?;
-        let (wanted, subject) = match request.subject() {
+        let subject = match request.subject() {
             Asked::Picture(url) => {
                 let picture = self.media.picture(PictureSource::Url(url), deadline).await?;
-                (Wanted::CardGrades, Subject::Pictures(vec![(0, picture)]))
+                Subject::Pictures(vec![(0, picture)])
             }
-            Asked::Video(url) => (self.mode, self.clip(url, need, deadline).await?),
-            Asked::Frames(frames) => (Wanted::SoccerActions, self.pictures(frames, deadline).await?),
+            Asked::Video(url) => self.clip(url, need, deadline).await?,
+            Asked::Frames(frames) => self.pictures(frames, deadline).await?,
         };
-        let task = Task { challenge_id: request.challenge_id.clone(), wanted, subject };
-        Ok(self.predictor.predict(task, deadline).await?)
+        let (challenge_id, wanted) = (request.challenge_id.clone(), self.wanted(request));
+        Ok(self.predictor.predict(Task { challenge_id, wanted, subject }, deadline).await?)
+    }
+
+    /// What a challenge asks for.
+    pub(crate) fn wanted(&self, request: &ChallengeRequest) -> Wanted {
+        match request.subject() {
+            Asked::Picture(_) => Wanted::CardGrades,
+            Asked::Video(_) => self.mode,
+            Asked::Frames(_) => Wanted::SoccerActions,
+        }
     }
 
     async fn clip(&self, url: &str, need: Need, deadline: Instant) -> Result<Subject, MediaError> {

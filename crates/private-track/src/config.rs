@@ -16,6 +16,7 @@ use adit_predictor::{
 };
 use adit_settings::{Environment, SettingError, Var, var};
 
+use crate::spot_check::VIDEO_PROXY;
 use crate::stakes::{ChainStakes, StakeSource};
 
 /// Time for a challenge's body to arrive.
@@ -28,8 +29,11 @@ const MOST_AT_ONCE: usize = 10_000;
 const LIVE_DEADLINE: Duration = Duration::from_secs(28);
 /// A spot check waits 120 s (section 7).
 const SPOT_CHECK_DEADLINE: Duration = Duration::from_secs(110);
-/// The host that the spot check puts in place of the clip's own (section 7).
-pub(crate) const VIDEO_PROXY: &str = "video-proxy";
+/// The journal's name in `ADIT_DATA_DIR`.
+pub const JOURNAL_FILE: &str = "private-track.jsonl";
+/// The smallest journal: what is recorded of one challenge then always fits.
+const SMALLEST_JOURNAL: u64 = 1 << 20;
+const LARGEST_JOURNAL: u64 = 1 << 40;
 
 /// Everything that [`Server::bind`](crate::Server::bind) needs.
 #[derive(Debug, Clone)]
@@ -60,6 +64,19 @@ pub struct Config {
     pub predictor: PredictorChoice,
     /// The ffmpeg program.
     pub ffmpeg: PathBuf,
+    /// Where challenges are recorded, if they are.
+    pub journal: Option<JournalFile>,
+    /// The image that runs, for the record.
+    pub image: Option<String>,
+}
+
+/// Where challenges are recorded.
+#[derive(Debug, Clone)]
+pub struct JournalFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its largest size in bytes.
+    pub max_bytes: u64,
 }
 
 /// Which backend answers, with what it takes to start it.
@@ -70,6 +87,16 @@ pub enum PredictorChoice {
     /// Warm worker processes: a Python file with `predict_actions`, or any program that speaks the
     /// worker protocol.
     Workers(WorkerConfig),
+}
+
+impl PredictorChoice {
+    /// What the log and the record call it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Workers(workers) => &workers.name,
+        }
+    }
 }
 
 /// Why the miner cannot start. [`ConfigError::hint`] says what to type.
@@ -202,6 +229,9 @@ impl Config {
             mode: mode(env)?,
             predictor: predictor(env)?,
             ffmpeg: env.path(&var::FFMPEG)?.unwrap_or_default(),
+            // What nobody signed could be any stranger's, and is not stored.
+            journal: journal(env, verify && !spot_check)?,
+            image: env.text(&var::IMAGE)?.map(str::to_owned),
         })
     }
 }
@@ -288,10 +318,29 @@ fn stake_source(env: &Environment) -> Result<StakeSource, ConfigError> {
         .map_err(|source| ConfigError::Network { name: named.name, source })?;
     let netuid = Netuid(env.parsed(&var::NETUID, "a subnet number from 0 to 65535")?);
     let refresh = Duration::from_secs(count(env, &var::STAKE_REFRESH_SECONDS, 86_400)? as u64);
-    // A `~` that stayed means that there is no HOME: then no copy is kept.
-    let folder = env.path(&var::DATA_FOLDER)?.filter(|folder| !folder.starts_with("~"));
-    let copy = folder.map(|folder| folder.join(format!("stakes-{netuid}.json")));
+    let copy = data_folder(env)?.map(|folder| folder.join(format!("stakes-{netuid}.json")));
     Ok(StakeSource::Chain(ChainStakes { endpoints, netuid, refresh, copy }))
+}
+
+/// Where things are kept between runs. A `~` that stayed means that there is no HOME: then nothing is kept.
+fn data_folder(env: &Environment) -> Result<Option<PathBuf>, SettingError> {
+    Ok(env.path(&var::DATA_FOLDER)?.filter(|folder| !folder.starts_with("~")))
+}
+
+fn journal(env: &Environment, wanted: bool) -> Result<Option<JournalFile>, SettingError> {
+    let expected = format!("0 or a whole number from {SMALLEST_JOURNAL} to {LARGEST_JOURNAL}");
+    let max_bytes = env.parsed(&var::JOURNAL_BYTES, &expected)?;
+    if max_bytes != 0 && !(SMALLEST_JOURNAL..=LARGEST_JOURNAL).contains(&max_bytes) {
+        return Err(env.invalid(&var::JOURNAL_BYTES, &expected));
+    }
+    if max_bytes == 0 || !wanted {
+        return Ok(None);
+    }
+    let folder = data_folder(env)?;
+    if folder.is_none() {
+        tracing::warn!("challenges are not recorded: HOME is not set; ADIT_DATA_DIR names another place");
+    }
+    Ok(folder.map(|folder| JournalFile { path: folder.join(JOURNAL_FILE), max_bytes }))
 }
 
 fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {
@@ -360,6 +409,8 @@ fn runnable(var: &'static Var, program: PathBuf) -> Result<PathBuf, ConfigError>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -384,6 +435,25 @@ mod tests {
             ("ADIT_HOTKEY", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"),
         ]);
         assert_eq!(verified.unwrap().deadline, LIVE_DEADLINE);
+    }
+
+    #[test]
+    fn a_journal_is_kept_where_callers_sign_and_there_is_a_place() {
+        let hotkey = ("ADIT_HOTKEY", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
+        let live = [("BLACKLIST_ENABLED", "no"), ("ADIT_PREDICTOR", "baseline"), hotkey, ("HOME", "/home/m")];
+        let kept = |change: &[(&'static str, &'static str)]| {
+            let pairs: HashMap<_, _> = live.iter().chain(change).copied().collect();
+            config(&pairs.into_iter().collect::<Vec<_>>()).unwrap().journal
+        };
+        let journal = kept(&[]).unwrap();
+        assert_eq!(journal.path, PathBuf::from("/home/m/.local/share/adit/private-track.jsonl"));
+        assert_eq!(journal.max_bytes, 64 << 20);
+        assert_eq!(kept(&[("ADIT_DATA_DIR", "/d")]).unwrap().path, PathBuf::from("/d/private-track.jsonl"));
+        assert_eq!(kept(&[("ADIT_JOURNAL_BYTES", "1048576")]).unwrap().max_bytes, 1 << 20);
+        for off in [("ADIT_JOURNAL_BYTES", "0"), ("SPOTCHECK_MODE", "true"), ("VERIFY_ENABLED", "false")] {
+            assert!(kept(&[off]).is_none(), "{off:?}");
+        }
+        assert!(config(&live[..3]).unwrap().journal.is_none(), "without HOME");
     }
 
     #[test]
@@ -419,6 +489,9 @@ mod tests {
             ("ADIT_DEADLINE_SECONDS", "18446744073709551615"),
             ("ADIT_QUEUE", "18446744073709551615"),
             ("STAKE_TABLE_MAX_AGE_SECONDS", "1e20"),
+            ("ADIT_JOURNAL_BYTES", "-1"),
+            ("ADIT_JOURNAL_BYTES", "1048575"),
+            ("ADIT_JOURNAL_BYTES", "1099511627777"),
         ] {
             let error = open_with(name, value).unwrap_err().to_string();
             assert!(error.contains(name), "{name}={value}: {error}");

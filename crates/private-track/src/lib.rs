@@ -5,7 +5,8 @@
 //! validators read ([`wire::response`]).
 //!
 //! Out of time is an error and never a part of an answer, so that what is answered live and what a
-//! spot check gets are the same predictions.
+//! spot check gets are the same predictions. What was answered is recorded in the journal, from which
+//! [`spot_check`] asks an image again.
 
 mod admission;
 mod challenge;
@@ -13,13 +14,16 @@ mod config;
 pub mod deployment;
 mod docs;
 mod metrics;
+mod record;
 pub mod rehearsal;
 mod routes;
 mod server;
+pub mod spot_check;
 mod stakes;
 mod stall;
 pub mod wire;
 
-pub use config::{Config, ConfigError, PredictorChoice, own_hotkey};
+pub use config::{Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, own_hotkey};
+pub use record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
 pub use server::{Server, StartError};
 pub use stakes::{ChainStakes, StakeSource};

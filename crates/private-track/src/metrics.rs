@@ -1,7 +1,7 @@
 //! Counters for `/metrics`, in Prometheus' text form. One registry a server, so that two servers in
 //! one process (a test, a demo) do not count together.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -39,6 +39,8 @@ struct Gauges {
     nonces: Gauge,
     stake_age: Gauge<f64, AtomicU64>,
     stake_hotkeys: Gauge,
+    /// The journal's own count, shown as it is.
+    journal_dropped: Counter,
 }
 
 /// The values of the moment, read when `/metrics` is asked.
@@ -50,6 +52,8 @@ pub(crate) struct Snapshot {
     pub(crate) nonces: usize,
     /// Age and number of hotkeys, where there is a table.
     pub(crate) stakes: Option<(Duration, usize)>,
+    /// Entries that the journal dropped, where there is one.
+    pub(crate) journal_dropped: Option<u64>,
 }
 
 impl Metrics {
@@ -75,6 +79,8 @@ impl Metrics {
         let text = "Age of the stake table; absent table: -1";
         registry.register_with_unit("stake_table_age", text, Unit::Seconds, gauges.stake_age.clone());
         registry.register("stake_table_hotkeys", "Hotkeys in the stake table", gauges.stake_hotkeys.clone());
+        let text = "Challenges that the journal could not record";
+        registry.register("journal_dropped", text, gauges.journal_dropped.clone());
         Self { registry, challenges, refusals, seconds, gauges }
     }
 
@@ -96,6 +102,8 @@ impl Metrics {
         self.gauges.nonces.set(count(now.nonces));
         self.gauges.stake_age.set(now.stakes.map_or(-1.0, |(age, _)| age.as_secs_f64()));
         self.gauges.stake_hotkeys.set(now.stakes.map_or(0, |(_, hotkeys)| count(hotkeys)));
+        let dropped = now.journal_dropped.unwrap_or_default();
+        self.gauges.journal_dropped.inner().store(dropped, Ordering::Relaxed);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)

@@ -19,6 +19,7 @@ use crate::admission::Admission;
 use crate::challenge::{Failure, Solver};
 use crate::docs;
 use crate::metrics::{Metrics, Snapshot};
+use crate::record::{Recorder, Recording};
 use crate::wire::request::{ChallengeRequest, Rejection};
 use crate::wire::{answer, request};
 
@@ -36,6 +37,8 @@ pub(crate) struct Miner {
     pub(crate) stake_max_age: Duration,
     /// Where stakes come from, where callers are judged by them.
     pub(crate) stake_source: Option<&'static str>,
+    /// Where challenges are recorded, if they are.
+    pub(crate) recorder: Option<Recorder>,
     pub(crate) started: StdInstant,
 }
 
@@ -77,11 +80,14 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
         }
     };
     let id: String = challenge.challenge_id.chars().take(64).collect();
-    let (validator, dialect) = caller(&parts.extensions);
+    let verified = parts.extensions.get::<Verified>();
+    let (validator, dialect) = caller(verified);
     tracing::info!(challenge = ?id, validator, dialect, "challenge received");
 
+    let wanted = miner.solver.wanted(&challenge);
+    let recording = miner.recorder.as_ref().and_then(|recorder| recorder.begin(&challenge, wanted, verified));
     // Dropped with this future where the caller goes away, as validators do after 30 s.
-    let mut left = CallerLeft { miner: &miner, id: &id, began, armed: true };
+    let mut left = CallerLeft { miner: &miner, id: &id, began, recording, armed: true };
     let work = async {
         let _turn = miner.admission.turn().await.map_err(|_| Failure::QueueFull)?;
         miner.solver.solve(&challenge, deadline).await
@@ -89,6 +95,7 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
     let outcome = tokio::time::timeout_at(deadline, work).await;
     let outcome = outcome.unwrap_or_else(|_| Err(Failure::OutOfTime(miner.deadline.as_secs_f64())));
     left.armed = false;
+    let recording = left.recording.take();
     let took = began.elapsed();
     match outcome {
         Ok(answer) => {
@@ -96,11 +103,17 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
             let seconds = took.as_secs_f64();
             let text = answer::encode(&challenge.challenge_id, &answer, seconds);
             tracing::info!(challenge = ?id, bytes = text.len(), seconds, "challenge answered");
+            if let Some(recording) = recording {
+                recording.answered(&answer, took);
+            }
             json_text(StatusCode::OK, text)
         }
         Err(failure) => {
             miner.metrics.ended(failure.label(), took);
             tracing::error!(challenge = ?id, seconds = took.as_secs_f64(), "challenge failed: {failure}");
+            if let Some(recording) = recording {
+                recording.failed(&failure, took);
+            }
             detail(failure.status(), &failure.detail())
         }
     }
@@ -122,6 +135,7 @@ struct CallerLeft<'a> {
     miner: &'a Miner,
     id: &'a str,
     began: StdInstant,
+    recording: Option<Recording<'a>>,
     armed: bool,
 }
 
@@ -132,12 +146,14 @@ impl Drop for CallerLeft<'_> {
             self.miner.metrics.ended("caller_left", took);
             let seconds = took.as_secs_f64();
             tracing::warn!(challenge = ?self.id, seconds, "the caller left before the answer");
+            if let Some(recording) = self.recording.take() {
+                recording.caller_left(took);
+            }
         }
     }
 }
 
-fn caller(extensions: &axum::http::Extensions) -> (String, String) {
-    let verified = extensions.get::<Verified>();
+fn caller(verified: Option<&Verified>) -> (String, String) {
     let validator = verified.and_then(|verified| verified.validator);
     let dialect = verified.and_then(|verified| verified.signature.as_ref().map(|(_, dialect)| *dialect));
     let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
@@ -199,6 +215,7 @@ async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {
             "stale": stale,
         })),
         "nonces": now.nonces,
+        "journal": now.journal_dropped.map(|dropped| json!({ "dropped": dropped })),
         "decoder": miner.solver.media.ffmpeg().known_version(),
     });
     let code = if now.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -237,6 +254,7 @@ impl Miner {
             ready: self.solver.predictor.ready(),
             nonces: self.gate.nonces().len(),
             stakes: stakes.map(|table| (table.age(SystemTime::now()), table.len())),
+            journal_dropped: self.recorder.as_ref().map(Recorder::dropped),
         }
     }
 }

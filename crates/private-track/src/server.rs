@@ -20,6 +20,7 @@ use crate::admission::Admission;
 use crate::challenge::Solver;
 use crate::config::{Config, ConfigError, PredictorChoice};
 use crate::metrics::Metrics;
+use crate::record::Recorder;
 use crate::routes::{Miner, router};
 use crate::stakes::{Follower, StakeSource};
 use crate::stall::WriteStall;
@@ -107,6 +108,10 @@ impl Server {
         let ffmpeg = Ffmpeg::at(Some(&config.ffmpeg));
         let limits = MediaLimits { max_bytes: config.max_clip_bytes, ..MediaLimits::default() };
         let media = Media::new(Client::new(config.guard)?, ffmpeg, limits);
+        let recorder = config
+            .journal
+            .as_ref()
+            .and_then(|file| Recorder::open(file, policy.own_hotkey, config.predictor.name(), config.image));
         let predictor = Arc::new(match config.predictor {
             PredictorChoice::Baseline => Predictor::Baseline,
             PredictorChoice::Workers(workers) => Predictor::Workers(WorkerPool::start(workers)),
@@ -125,6 +130,7 @@ impl Server {
             deadline: config.deadline,
             stake_max_age: config.stake_max_age,
             stake_source,
+            recorder,
             started: StdInstant::now(),
             gate,
         };

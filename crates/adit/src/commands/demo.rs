@@ -114,6 +114,8 @@ impl Stage {
             mode: Wanted::SoccerActions,
             predictor,
             ffmpeg: ffmpeg.to_owned(),
+            journal: None,
+            image: None,
         };
         let server = Server::bind(config).await?;
         let miner = format!("http://{}", server.address());
@@ -162,7 +164,7 @@ fn summary(shown: &[(&str, Report)]) {
             format!("{best:.4}"),
             format!("{slowest:.3} s"),
             word(report.identical == Some(true)),
-            report.spot_check.as_ref().map_or("-", |c| if c.passed { "PASS" } else { "FAIL" }).to_owned(),
+            report.spot_check.as_ref().map_or("-", |c| if c.passed() { "PASS" } else { "FAIL" }).to_owned(),
         ]);
     }
     println!("\nWhat scored what\n\n{}", rows.trim_fmt());

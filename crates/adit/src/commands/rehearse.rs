@@ -6,9 +6,8 @@ use std::process::ExitCode;
 
 use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, Client};
-use adit_private_track::rehearsal::{
-    Attempt, ClipHost, Outcome, Plan, Report, SPOT_CHECK_BUDGET, SpotCheck, rehearse,
-};
+use adit_private_track::rehearsal::{Attempt, ClipHost, Outcome, Plan, Report, SpotCheck, rehearse};
+use adit_private_track::spot_check::SPOT_CHECK_BUDGET;
 use adit_private_track::{ConfigError, own_hotkey};
 use adit_scoring::soccer::{Event, Prediction, Truth, Verdict};
 use adit_settings::{Environment, var};
@@ -162,7 +161,7 @@ fn action_lines(predictions: &[Event], truth: &[Event], verdict: &Verdict) -> St
 }
 
 fn spot_check_line(check: &SpotCheck) -> String {
-    let mark = if check.passed { "✓ PASS" } else { "✗ FAIL" };
+    let mark = if check.passed() { "✓ PASS" } else { "✗ FAIL" };
     let scores = match check.scores {
         Some((live, again)) => {
             format!(", scores {live:.4} and {again:.4} ({:.4} apart, 0.02 allowed)", (live - again).abs())
@@ -218,7 +217,7 @@ fn as_json(report: &Report, truth: Option<&[Event]>) -> Value {
         report.attempts.iter().map(|attempt| attempt_json(attempt, truth.unwrap_or_default())).collect();
     let spot_check = report.spot_check.as_ref().map(|check| {
         json!({
-            "status": if check.passed { "PASS" } else { "FAIL" },
+            "status": if check.passed() { "PASS" } else { "FAIL" },
             "reason": check.reason,
             "original_score": check.scores.map(|scores| scores.0),
             "spotcheck_score": check.scores.map(|scores| scores.1),

@@ -154,7 +154,7 @@ pub fn checked(name: String, image: &str, network: &str, netuid: Netuid, cpus: u
 #[must_use]
 pub fn checker(name: String, image: &str, network: &str, command: Vec<String>) -> Container {
     Container {
-        network: Some((network.to_owned(), vec![crate::config::VIDEO_PROXY.to_owned()])),
+        network: Some((network.to_owned(), vec![crate::spot_check::VIDEO_PROXY.to_owned()])),
         name,
         image: image.to_owned(),
         command: Some(command),

@@ -5,6 +5,7 @@
 //! on disk is served to the miner by [`ClipHost`].
 
 mod clip_host;
+mod exchange;
 mod report;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,28 +13,22 @@ use std::time::{Duration, SystemTime};
 
 use adit_auth::{Dialect, Spelling, sign_headers, unix_nanos};
 use adit_keys::{Hotkey, Keypair};
-use adit_outbound::{Client, FetchError, Limits};
-use adit_scoring::soccer::{self, Era, Event};
+use adit_outbound::Client;
+use adit_scoring::soccer::{Era, Event};
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::time::Instant;
+use serde_json::json;
 
+pub(crate) use clip_host::path_and_query;
 pub use clip_host::{ClipHost, ClipHostError};
+pub(crate) use exchange::{Terms, ask, comparable, ready};
 pub use report::{Attempt, Outcome, Report, SpotCheck};
 
-use crate::wire::response;
+use crate::spot_check::{READY_LIMIT, SPOT_CHECK_BUDGET, checker_body};
 
 /// A validator's limit from connect to the last byte (section 1.4).
 pub const LIVE_BUDGET: Duration = Duration::from_secs(30);
-/// The spot check's limit (section 7).
-pub const SPOT_CHECK_BUDGET: Duration = Duration::from_secs(120);
-/// How long the spot check waits for `GET /docs` to answer 200, and how often it asks (section 7).
-const READY_LIMIT: Duration = Duration::from_secs(300);
-const READY_INTERVAL: Duration = Duration::from_secs(3);
-/// Validators set no limit on an answer; this one only protects the rehearsal.
-const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
 /// Who a rehearsal pretends to be (private-track reference, sections 3.2 and 3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,87 +132,20 @@ async fn attempt(
     budget: Duration,
 ) -> Attempt {
     let headers = sender.headers(&plan.signer, &plan.miner_hotkey, &body);
-    let began = Instant::now();
-    let limits = Limits::new(began + budget, MAX_ANSWER);
-    let posted =
-        client.post(&format!("{}/challenge", miner.trim_end_matches('/')), headers, body, &limits).await;
-    let latency = began.elapsed();
-    let outcome = match posted {
-        // The elapsed time is checked once more after the answer is in (section 1.4).
-        Ok(_) if latency > budget => Outcome::TimedOut,
-        Ok(answer) if answer.status != 200 => {
-            Outcome::Status { status: answer.status.as_u16(), detail: detail(&answer.body) }
-        }
-        Ok(answer) => judge(sender.era(), plan, &answer.body),
-        Err(FetchError::Deadline { .. }) => Outcome::TimedOut,
-        Err(error) => Outcome::Unreachable(error.to_string()),
-    };
+    let terms = Terms { era: sender.era(), truth: plan.truth.as_deref(), budget };
+    let (latency, outcome) = ask(client, miner, headers, body, terms).await;
     Attempt { sender, latency, budget, outcome }
-}
-
-fn judge(era: Era, plan: &Plan, body: &[u8]) -> Outcome {
-    let read = match response::read(era, body) {
-        Ok(read) => read,
-        Err(error) => return Outcome::Rejected(error.to_string()),
-    };
-    let predictions = read.soccer_events();
-    let verdict = plan.truth.as_deref().map(|truth| soccer::judge(era, &predictions, truth));
-    let kind = read.kind();
-    Outcome::Answered { kind, predictions, verdict, answer: without_time(body) }
-}
-
-/// The answer as text without `processing_time`, which may differ, and `challenge_id`, which does.
-fn without_time(body: &[u8]) -> String {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(mut answer)) => {
-            answer.remove("processing_time");
-            answer.remove("challenge_id");
-            Value::Object(answer).to_string()
-        }
-        _ => String::from_utf8_lossy(body).into_owned(),
-    }
-}
-
-/// The `detail` of an error answer, or the start of whatever it is.
-fn detail(body: &[u8]) -> String {
-    let text = match serde_json::from_slice::<Value>(body) {
-        Ok(value) => match value.get("detail") {
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-            None => value.to_string(),
-        },
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    text.chars().filter(|character| !character.is_control()).take(300).collect()
 }
 
 /// Waits for readiness as the checker does, asks again in its words and with its longer limit, and
 /// compares. The checker signs nothing, since the image runs with security off; signed all the same, the
 /// request also passes a miner that is live.
 async fn spot_check(client: &Client, plan: &Plan, miner: &str, live: Option<&Attempt>) -> SpotCheck {
-    if !ready(client, miner).await {
+    if !ready(client, miner, READY_LIMIT).await {
         return SpotCheck::not_ready();
     }
     let sender = plan.senders.first().copied().unwrap_or(Sender::Head);
-    let body = json!({
-        "challenge_id": "rehearsal-spot-check", "video_url": plan.video_url, "image_url": null, "frames": null,
-    });
-    let body = Bytes::from(body.to_string());
+    let body = checker_body("rehearsal-spot-check", &plan.video_url);
     let again = attempt(client, plan, miner, sender, body, SPOT_CHECK_BUDGET).await;
     SpotCheck::compare(live, again)
-}
-
-async fn ready(client: &Client, miner: &str) -> bool {
-    let url = format!("{}/docs", miner.trim_end_matches('/'));
-    let until = Instant::now() + READY_LIMIT;
-    loop {
-        let limits = Limits::new((Instant::now() + Duration::from_secs(5)).min(until), MAX_ANSWER);
-        if client.get(&url, &limits).await.is_ok() {
-            return true;
-        }
-        if Instant::now() + READY_INTERVAL > until {
-            return false;
-        }
-        tokio::time::sleep(READY_INTERVAL).await;
-    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use adit_scoring::soccer::{self, Event, Verdict};
 
 use super::Sender;
+use crate::spot_check::Reason;
 
 /// Everything that one rehearsal showed.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl Report {
     pub fn passed(&self) -> bool {
         self.attempts.iter().all(|attempt| attempt.outcome.is_answer())
             && self.identical != Some(false)
-            && self.spot_check.as_ref().is_none_or(|check| check.passed)
+            && self.spot_check.as_ref().is_none_or(SpotCheck::passed)
     }
 }
 
@@ -48,6 +49,10 @@ pub enum Outcome {
     Answered {
         /// `soccer_action`, `cricket_delivery` or `tcg_grading`: what the validator takes it for.
         kind: &'static str,
+        /// How many predictions it reports.
+        count: usize,
+        /// What the miner says that it took, in seconds; any float.
+        processing_time: f64,
         /// What its soccer scorer sees.
         predictions: Vec<Event>,
         /// The score, where the truth is known.
@@ -94,10 +99,8 @@ impl Outcome {
 /// The comparison that a spot check makes (section 7).
 #[derive(Debug)]
 pub struct SpotCheck {
-    /// Whether the image would pass.
-    pub passed: bool,
-    /// The check's own word for it.
-    pub reason: &'static str,
+    /// The check's own word for how it ended.
+    pub reason: Reason,
     /// The live score and that of the re-run, where the truth is known.
     pub scores: Option<(f64, f64)>,
     /// Whether the two answers hold the same predictions, byte for byte.
@@ -108,22 +111,24 @@ pub struct SpotCheck {
 
 impl SpotCheck {
     pub(super) fn not_ready() -> Self {
-        Self { passed: false, reason: "miner_not_ready", scores: None, identical: false, latency: None }
+        Self { reason: Reason::MinerNotReady, scores: None, identical: false, latency: None }
+    }
+
+    /// Whether the image would pass.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.reason.passed()
     }
 
     /// By score where the truth is known, as Score does; else by the bytes, which is stricter.
     pub(super) fn compare(live: Option<&Attempt>, again: Attempt) -> Self {
-        let latency = Some(again.latency);
-        let live_answer = live.and_then(|live| live.outcome.answer());
-        let Some(again_answer) = again.outcome.answer() else {
-            let reason = if matches!(again.outcome, Outcome::TimedOut) { "timeout" } else { "no_response" };
-            return Self { passed: false, reason, scores: None, identical: false, latency };
-        };
-        let identical = live_answer == Some(again_answer);
+        let again_answer = again.outcome.answer();
+        let identical = again_answer.is_some() && live.and_then(|live| live.outcome.answer()) == again_answer;
         let scores = live.and_then(|live| live.outcome.score()).zip(again.outcome.score());
-        let passed = scores.map_or(identical, |(live, again)| soccer::spot_check_passes(live, again));
-        let reason = if passed { "score_match" } else { "score_mismatch" };
-        Self { passed, reason, scores, identical, latency }
+        let scores = scores.filter(|_| again_answer.is_some());
+        let same = scores.map_or(identical, |(live, again)| soccer::spot_check_passes(live, again));
+        let reason = Reason::of(&again.outcome, same);
+        Self { reason, scores, identical, latency: Some(again.latency) }
     }
 }
 
@@ -134,15 +139,23 @@ pub(super) fn identical(attempts: &[Attempt]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use adit_scoring::soccer::Era;
+
+    use super::*;
 
     fn answered(frame: u64) -> Attempt {
         let predictions = vec![Event::new(frame, "goal")];
         let truth = [Event::new(100u64, "goal")];
         let verdict = Some(soccer::judge(Era::Head, &predictions, &truth));
         let answer = format!("{predictions:?}");
-        let outcome = Outcome::Answered { kind: "soccer_action", predictions, verdict, answer };
+        let outcome = Outcome::Answered {
+            kind: "soccer_action",
+            count: 1,
+            processing_time: 0.5,
+            predictions,
+            verdict,
+            answer,
+        };
         let second = Duration::from_secs(1);
         Attempt { sender: Sender::Head, latency: second, budget: 30 * second, outcome }
     }
@@ -156,14 +169,14 @@ mod tests {
         // A goal's score falls by 0.5 over 75 frames: 3 frames are exactly 0.02.
         for (frame, passed) in [(100, true), (102, true), (104, false)] {
             let check = SpotCheck::compare(Some(&answered(100)), answered(frame));
-            assert_eq!((check.passed, check.identical), (passed, frame == 100), "{frame}");
+            assert_eq!((check.passed(), check.identical), (passed, frame == 100), "{frame}");
         }
     }
 
     #[test]
     fn no_answer_is_no_pass_even_after_no_answer() {
         let check = SpotCheck::compare(Some(&failed()), failed());
-        assert_eq!((check.passed, check.reason), (false, "timeout"));
+        assert_eq!((check.reason, check.scores), (Reason::Timeout, None));
     }
 
     #[test]

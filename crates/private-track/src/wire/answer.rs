@@ -15,7 +15,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     predictions: Option<&'a [Action]>,
     prediction: Prediction<'a>,
-    processing_time: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processing_time: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +65,16 @@ impl From<&Grades> for Cards {
 /// The body to send. `seconds` is the processing time: validators require it and do not use it.
 #[must_use]
 pub fn encode(challenge_id: &str, answer: &Answer, seconds: f64) -> String {
+    document(challenge_id, answer, Some(seconds))
+}
+
+/// The same without `processing_time`: all that two answers to one challenge share.
+#[must_use]
+pub fn encode_untimed(challenge_id: &str, answer: &Answer) -> String {
+    document(challenge_id, answer, None)
+}
+
+fn document(challenge_id: &str, answer: &Answer, processing_time: Option<f64>) -> String {
     let (predictions, prediction) = match answer {
         Answer::Actions(actions) => {
             // The document era ignores the confidence; the current one reads it from here when both are there.
@@ -75,7 +86,7 @@ pub fn encode(challenge_id: &str, answer: &Answer, seconds: f64) -> String {
         }
         Answer::Grades(grades) => (None, Prediction::Cards(grades.into())),
     };
-    let document = Document { challenge_id, predictions, prediction, processing_time: seconds };
+    let document = Document { challenge_id, predictions, prediction, processing_time };
     serde_json::to_string(&document).expect("text keys and plain values are always JSON")
 }
 
@@ -87,8 +98,12 @@ mod tests {
     fn soccer_has_the_actions_for_both_eras() {
         let actions = vec![Action { frame: 25, action: "pass".to_owned(), confidence: 0.5 }];
         assert_eq!(
-            encode("é\"1", &Answer::Actions(actions), 2.5),
+            encode("é\"1", &Answer::Actions(actions.clone()), 2.5),
             r#"{"challenge_id":"é\"1","predictions":[{"frame":25,"action":"pass","confidence":0.5}],"prediction":{"type":"soccer_action","items":[{"frame":25,"action":"pass","confidence":0.5}],"item":null},"processing_time":2.5}"#
+        );
+        assert_eq!(
+            encode_untimed("é\"1", &Answer::Actions(actions)),
+            r#"{"challenge_id":"é\"1","predictions":[{"frame":25,"action":"pass","confidence":0.5}],"prediction":{"type":"soccer_action","items":[{"frame":25,"action":"pass","confidence":0.5}],"item":null}}"#
         );
     }
 

@@ -65,6 +65,8 @@ pub(crate) fn config(miner: Hotkey, stakes: &Path) -> Config {
         mode: Wanted::SoccerActions,
         predictor: PredictorChoice::Baseline,
         ffmpeg: PathBuf::from("ffmpeg"),
+        journal: None,
+        image: None,
     }
 }
 

@@ -6,4 +6,6 @@ mod answers;
 mod bad_input;
 mod fixture;
 mod live_stakes;
+mod recorded;
+mod spot_check;
 mod surface;

@@ -1,0 +1,164 @@
+//! The spot check of an image: it is asked again what was answered live, as Score's checker asks it, and must be
+//! worth the same (private-track reference, section 7).
+//!
+//! [`jobs_from_journal`] says what was answered, [`check`] asks again, and a [`Verdict`] is what Score's checker
+//! prints. Running the image, and fetching the clips beforehand, is left to the caller.
+
+mod job;
+mod verdict;
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use adit_outbound::Client;
+use adit_scoring::soccer::Era;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use bytes::Bytes;
+use serde_json::json;
+use url::Url;
+
+pub use job::{Job, JobError, jobs_from_journal, read_jobs};
+pub use verdict::{Reason, Status, Verdict};
+
+use crate::rehearsal::{ClipHost, Terms, ask, path_and_query, ready};
+use job::Live;
+
+/// The host that the check puts in place of the clip's own.
+pub const VIDEO_PROXY: &str = "video-proxy";
+/// Hosts that a clip may have.
+pub const VIDEO_HOSTS: [&str; 2] = ["scoredata.me", VIDEO_PROXY];
+/// The check's limit on one answer.
+pub const SPOT_CHECK_BUDGET: Duration = Duration::from_secs(120);
+/// How long the check waits for `GET /docs` to answer 200.
+pub const READY_LIMIT: Duration = Duration::from_secs(300);
+
+/// How an image is checked.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Base URL of the image under test, such as `http://miner:8000`. It runs with security off.
+    pub miner: String,
+    /// The folder with the clips.
+    pub clips: PathBuf,
+    /// Where the clips are served.
+    pub listen: SocketAddr,
+    /// The name or address by which the image reaches that.
+    pub alias: String,
+    /// Hosts that a clip may have, compared exactly. The clip of a job is never fetched from there.
+    pub hosts: Vec<String>,
+    /// How long the image may take to be ready.
+    pub ready_limit: Duration,
+    /// How long it may take for an answer.
+    pub budget: Duration,
+}
+
+impl Check {
+    /// As Score's cluster does it: clips at `video-proxy`, port 80 of every interface.
+    #[must_use]
+    pub fn new(miner: impl Into<String>, clips: impl Into<PathBuf>) -> Self {
+        Self {
+            miner: miner.into(),
+            clips: clips.into(),
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80)),
+            alias: VIDEO_PROXY.to_owned(),
+            hosts: VIDEO_HOSTS.map(str::to_owned).to_vec(),
+            ready_limit: READY_LIMIT,
+            budget: SPOT_CHECK_BUDGET,
+        }
+    }
+
+    /// The URL, where the check allows it.
+    fn allowed(&self, video_url: &str) -> Option<Url> {
+        let url = Url::parse(video_url).ok()?;
+        let good = matches!(url.scheme(), "http" | "https");
+        (good && self.hosts.iter().any(|host| Some(host.as_str()) == url.host_str())).then_some(url)
+    }
+}
+
+/// Asks the image each job again, in turn, and says of each how it did, in the same order.
+///
+/// # Errors
+/// Where a job's clip or its live answer is not what it should be, or the clips cannot be served. Nothing was sent
+/// then.
+pub async fn check(client: &Client, plan: &Check, jobs: &[Job]) -> Result<Vec<Verdict>, JobError> {
+    let lives: Vec<Live> = jobs.iter().map(Live::of).collect::<Result<_, _>>()?;
+    let urls: Vec<Option<Url>> = jobs.iter().map(|job| plan.allowed(&job.video_url)).collect();
+    let mut clips = HashMap::new();
+    for (job, url) in jobs.iter().zip(&urls) {
+        if let Some(url) = url {
+            clips.insert(path_and_query(url).to_owned(), job.clip_in(&plan.clips)?);
+        }
+    }
+    let host = ClipHost::serve(clips, plan.listen).await?;
+    let base = base(&plan.alias, host.address().port());
+    let ready = urls.iter().any(Option::is_some) && ready(client, &plan.miner, plan.ready_limit).await;
+
+    let mut verdicts = Vec::with_capacity(jobs.len());
+    for ((job, live), url) in jobs.iter().zip(&lives).zip(&urls) {
+        verdicts.push(match url {
+            None => Verdict::failed(job, live, Reason::VideoUrlRejected),
+            Some(_) if !ready => Verdict::failed(job, live, Reason::MinerNotReady),
+            Some(url) => {
+                let body = checker_body(&job.challenge_id, &format!("{base}{}", path_and_query(url)));
+                let terms = Terms { era: Era::Head, truth: Some(live.truth(job)), budget: plan.budget };
+                let (took, outcome) = ask(client, &plan.miner, headers(job), body, terms).await;
+                Verdict::of(job, live, &outcome, took)
+            }
+        });
+    }
+    Ok(verdicts)
+}
+
+/// Where the image finds the clips.
+fn base(alias: &str, port: u16) -> String {
+    if port == 80 { format!("http://{alias}") } else { format!("http://{alias}:{port}") }
+}
+
+/// Nothing is signed: the image runs with security off.
+fn headers(job: &Job) -> HeaderMap {
+    let mut headers =
+        HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    if let Ok(hotkey) = HeaderValue::try_from(&job.miner_hotkey) {
+        headers.insert(HeaderName::from_static("x-miner-hotkey"), hotkey);
+    }
+    headers
+}
+
+/// The challenge in the checker's words.
+pub(crate) fn checker_body(challenge_id: &str, video_url: &str) -> Bytes {
+    let body = json!({
+        "challenge_id": challenge_id, "video_url": video_url, "image_url": null, "frames": null,
+    });
+    Bytes::from(body.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_challenge_is_in_the_checkers_words() {
+        assert_eq!(
+            checker_body("c", &format!("{}/a.mp4?b=c", base(VIDEO_PROXY, 80))),
+            r#"{"challenge_id":"c","video_url":"http://video-proxy/a.mp4?b=c","image_url":null,"frames":null}"#
+        );
+        assert_eq!(base("127.0.0.1", 8080), "http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn hosts_are_compared_exactly() {
+        let plan = Check::new("http://miner:8000", "clips");
+        for (url, allowed) in [
+            ("https://scoredata.me/a.mp4", true),
+            ("http://SCOREDATA.me:8443/a.mp4", true),
+            ("http://video-proxy/a.mp4", true),
+            ("https://cdn.scoredata.me/a.mp4", false),
+            ("https://notscoredata.me/a.mp4", false),
+            ("ftp://scoredata.me/a.mp4", false),
+            ("/a.mp4", false),
+        ] {
+            assert_eq!(plan.allowed(url).is_some(), allowed, "{url}");
+        }
+    }
+}
