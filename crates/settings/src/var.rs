@@ -151,6 +151,8 @@ declare! {
         "File whose one line is the password of an encrypted key file. btcli's BT_PW_ variable of that key file wins.");
     DATA_FOLDER = public("ADIT_DATA_DIR", Adit, Commented("~/.local/share/adit"),
         "Directory for what Adit keeps between runs, such as the last good stake table.").or("~/.local/share/adit");
+    RUN_AS = public("ADIT_RUN_AS", Adit, Commented("10001:10001"),
+        "User and group, as numbers uid:gid, that `sv serve` becomes where root starts it, once it has read the hotkey's address. The image sets it; empty: it stays root.");
     STAKE_TABLE_FILE = public("STAKE_TABLE_FILE", Adit, Commented("nodes.json"),
         "JSON file with the stakes, in place of the chain's: {\"<ss58>\": stake} or fiber's nodes.json. Read at start and again when it changes.");
     STAKE_REFRESH_SECONDS = public("ADIT_STAKE_REFRESH_SECONDS", Adit, Commented("300"),
