@@ -51,9 +51,10 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     match name {
         "sv" | "pv" => {
             let sv = Sv::parse_from(arguments);
-            let env = environment(sv.verbose, matches!(sv.command, SvCommand::Serve))?;
+            let env = environment(sv.verbose, matches!(sv.command, SvCommand::Serve(_)))?;
             match sv.command {
-                SvCommand::Serve => commands::serve::run(&env),
+                SvCommand::Serve(args) => commands::serve::run(&env, &args),
+                SvCommand::Healthcheck(args) => commands::healthcheck::run(&args),
                 SvCommand::Rehearse(args) => commands::rehearse::run(&env, args),
                 SvCommand::Actions(args) => commands::actions::run(&args),
             }

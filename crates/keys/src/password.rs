@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::Exposure;
 
+/// How the names of the variables begin that hold passwords.
+pub const VARIABLES: &str = "BT_PW_";
 /// The largest password file, in bytes.
 const MAX_LENGTH: usize = 4 * 1024;
 
@@ -106,7 +108,7 @@ impl fmt::Debug for Password {
 /// `~` stays.
 #[must_use]
 pub fn variable(path: &str) -> String {
-    format!("BT_PW_{}", path.replace(['/', '.'], "_").to_uppercase())
+    format!("{VARIABLES}{}", path.replace(['/', '.'], "_").to_uppercase())
 }
 
 /// The value that `variable` has for a password.

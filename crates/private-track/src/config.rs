@@ -160,8 +160,9 @@ impl ConfigError {
         match self {
             Self::NoHotkey(_) => Some(
                 "set ADIT_HOTKEY to the hotkey's ss58 address (no wallet file is needed), or name the wallet with \
-                 BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and BITTENSOR_WALLET_PATH (in a container: mount it), or \
-                 set VERIFY_ENABLED=false for local testing",
+                 BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and BITTENSOR_WALLET_PATH (in a container: mount it with \
+                 `-v ~/.bittensor/wallets:/root/.bittensor/wallets:ro`), or set BLACKLIST_ENABLED=false and \
+                 VERIFY_ENABLED=false for local testing",
             ),
             Self::StakeTable(_) => Some(
                 "set STAKE_TABLE_FILE to a JSON file {\"<ss58 hotkey>\": stake} or fiber's nodes.json, leave it unset to \
@@ -435,6 +436,19 @@ mod tests {
             ("ADIT_HOTKEY", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"),
         ]);
         assert_eq!(verified.unwrap().deadline, LIVE_DEADLINE);
+    }
+
+    /// Dockerfile.miner sets them so where nothing was chosen.
+    #[test]
+    fn what_is_set_but_empty_is_not_set() {
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let mut pairs = vec![OPEN[0], OPEN[1], ("ADIT_PREDICTOR_FILE", here), ("ADIT_PYTHON", "/bin/sh")];
+        pairs.extend(
+            ["ADIT_PREDICTOR", "ADIT_WORKER_COMMAND", "ADIT_WORKERS", "MINER_MODE"].map(|name| (name, "")),
+        );
+        let config = config(&pairs).unwrap();
+        let PredictorChoice::Workers(workers) = config.predictor else { panic!("no workers") };
+        assert_eq!((workers.name.as_str(), workers.count, config.mode), (here, 1, Wanted::SoccerActions));
     }
 
     #[test]

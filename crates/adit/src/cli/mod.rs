@@ -77,8 +77,12 @@ pub(crate) enum SvCommand {
     /// Run the private-track miner in the foreground
     #[command(after_help = "Examples:\n  \
         sv serve\n  \
+        sv serve --port 9000\n  \
         BLACKLIST_ENABLED=false VERIFY_ENABLED=false sv serve   # local testing only")]
-    Serve,
+    Serve(Serve),
+    /// Ask the miner on this host whether it is ready: what the image's HEALTHCHECK runs
+    #[command(hide = true)]
+    Healthcheck(Healthcheck),
     /// Send a miner challenges as validators do, and score what it answers
     #[command(after_help = "Examples:\n  \
         sv rehearse clip.mp4 --truth clip.json\n  \
@@ -87,6 +91,20 @@ pub(crate) enum SvCommand {
     Rehearse(Rehearse),
     /// List the actions that validators score, with weights and tolerances
     Actions(Actions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Listen on this port; 0 takes a free one [setting: MINER_PORT]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Healthcheck {
+    /// The miner's port, which in the image no setting moves
+    #[arg(long, value_name = "PORT", default_value_t = 8000)]
+    pub(crate) port: u16,
 }
 
 #[derive(Debug, Args)]

@@ -6,9 +6,11 @@
     reason = "a failed unwrap fails the test, a skip says why"
 )]
 
+mod base_image;
 mod chain;
 mod doctor;
 mod foreign_clips;
+mod image;
 mod printed;
 mod process;
 mod serve;

@@ -44,6 +44,11 @@ pub(crate) fn finish(command: &mut Command) -> Output {
 
 /// The same with something on stdin.
 pub(crate) fn finish_reading(command: &mut Command, stdin: impl Into<Stdio>) -> Output {
+    finish_within(PATIENCE, command, stdin)
+}
+
+/// The same for what may take longer.
+pub(crate) fn finish_within(patience: Duration, command: &mut Command, stdin: impl Into<Stdio>) -> Output {
     let command = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Read while it runs, so that a full pipe cannot be what keeps it.
@@ -54,7 +59,7 @@ pub(crate) fn finish_reading(command: &mut Command, stdin: impl Into<Stdio>) -> 
         pipes.1.read_to_end(&mut stderr).unwrap();
         (stdout, stderr)
     });
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + patience;
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -116,17 +121,11 @@ impl Miner {
 
     /// Sends bytes and reads what comes until the miner closes the connection.
     pub(crate) fn exchange(&self, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        // The miner may answer and close before it has read everything.
-        let _ = stream.write_all(request);
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+        exchange(self.address, request)
     }
 
     pub(crate) fn get(&self, path: &str) -> String {
-        self.exchange(format!("GET {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n").as_bytes())
+        get(self.address, path)
     }
 
     pub(crate) fn wait_ready(&self) {
@@ -165,4 +164,19 @@ impl Drop for Miner {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends bytes to an address and reads what comes until the other side closes the connection.
+pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The miner may answer and close before it has read everything.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
+    exchange(address, format!("GET {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n").as_bytes())
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use adit_synthetic::{Match, MatchFormat};
 use serde_json::Value;
 
-use crate::process::{Miner, finish, program};
+use crate::process::{Miner, finish, program, run, shown};
 
 fn open(command: &mut Command) {
     command
@@ -48,6 +48,58 @@ fn a_taken_port_ends_it_with_a_hint() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr.contains("error: cannot listen on 0.0.0.0:"), "{stderr}");
     assert!(stderr.contains("hint: another program has this port"), "{stderr}");
+}
+
+#[test]
+fn a_port_that_is_told_wins_and_the_health_check_asks_there() {
+    let check = |port: &str| run("sv", &["healthcheck", "--port", port]);
+    let taken = Miner::start(open);
+    let port = taken.address.port().to_string();
+    let miner = Miner::start(|command| {
+        open(command);
+        command.args(["--port", "0"]).env("MINER_PORT", &port);
+    });
+    miner.wait_ready();
+    let port = miner.address.port().to_string();
+    let ready = check(&port);
+    assert_eq!(ready.status.code(), Some(0), "{}", shown(&ready));
+    assert_eq!(
+        String::from_utf8_lossy(&ready.stdout),
+        format!("ready: http://127.0.0.1:{port}/docs answers\n")
+    );
+    drop(miner);
+    let gone = check(&port);
+    assert_eq!((gone.status.code(), gone.stdout.len()), (Some(1), 0), "{}", shown(&gone));
+    assert_eq!(String::from_utf8_lossy(&gone.stderr).lines().count(), 1, "{}", shown(&gone));
+}
+
+/// As every mistake in the settings, whoever starts it.
+#[test]
+fn a_user_to_run_as_that_is_none_ends_it() {
+    for user in ["adit", "0:0", "10001"] {
+        let mut command = program("sv");
+        open(command.args(["serve", "--port", "0"]).env("ADIT_RUN_AS", user));
+        let output = finish(&mut command);
+        let text = shown(&output);
+        assert!(
+            output.status.code() == Some(1) && text.contains(&format!("`ADIT_RUN_AS={user}` is not")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_that_nothing_can_be_kept_in_is_told_and_no_reason_to_stop() {
+    // Nobody can, not even root.
+    let folder = "/proc";
+    let miner = Miner::start(|command| {
+        open(command);
+        command.env("ADIT_DATA_DIR", folder);
+    });
+    let told = |line: &String| {
+        line.contains("WARNING: nothing can be kept between runs in") && line.contains(folder)
+    };
+    assert!(miner.started_with.iter().any(told), "{:#?}", miner.started_with);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use adit_keys::password;
 use adit_settings::{Environment, var};
 
 use super::Check;
@@ -19,8 +20,6 @@ const OURS: [&str; 9] = [
     "BLACKLIST_",
     "VERIFY_",
 ];
-/// btcli's password variables, which are made from the path of a key file.
-const PASSWORD: &str = "BT_PW_";
 /// A name this far from a declared one is another word.
 const FAR: usize = 4;
 /// A name this near to a declared one is that one, mistyped.
@@ -33,7 +32,9 @@ pub(super) fn check(env: &Environment) -> Check {
     let names: BTreeSet<&str> = env.variables().map(|(name, _)| name).collect();
     let unknown: Vec<&str> = names
         .into_iter()
-        .filter(|name| !is_declared(name) && !name.starts_with(PASSWORD) && !for_workers.contains(name))
+        .filter(|name| {
+            !is_declared(name) && !name.starts_with(password::VARIABLES) && !for_workers.contains(name)
+        })
         .filter(|name| in_file.contains(name) || looks_like_ours(name))
         .collect();
     judge(&unknown)
