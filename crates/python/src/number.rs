@@ -45,13 +45,26 @@ pub fn float(text: &str) -> Option<f64> {
 /// 1e-4 and from 1e16 on.
 #[must_use]
 pub fn repr(value: f64) -> String {
-    if value == 0.0 || (1e-4..1e16).contains(&value.abs()) || !value.is_finite() {
+    if !value.is_finite() {
         return format!("{value:?}").replace("NaN", "nan");
     }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
-    format!("{digits}e{sign}{exponent:0>2}")
+    let shortest = format!("{value:e}");
+    let (mantissa, exponent) = shortest.split_once('e').expect("`{:e}` writes an exponent");
+    let exponent: i32 = exponent.parse().expect("`{:e}` writes a decimal exponent");
+    let decimals = mantissa.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    // Of two shortest texts that are equally near, Rust takes the larger, Python the one with the even last digit;
+    // so does Rust when it is told how many digits to write. At powers of two that one may not read back.
+    let or_shortest = |nearest: String, shortest: String| {
+        if nearest.parse() == Ok(value) { nearest } else { shortest }
+    };
+    if (-4..16).contains(&exponent) {
+        let decimals = usize::try_from(decimals as i32 - exponent).unwrap_or(0).max(1);
+        return or_shortest(format!("{value:.decimals$}"), format!("{value:?}"));
+    }
+    let text = or_shortest(format!("{value:.decimals$e}"), shortest);
+    let mantissa = text.split_once('e').map_or("", |(mantissa, _)| mantissa);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
 }
 
 /// A finite decimal number without its spelling: `12.30` and `1.23e1` are the same one. The sign of zero
@@ -128,6 +141,10 @@ mod tests {
             (0.00001, "1e-05"),
             (1.5e-7, "1.5e-07"),
             (-1.5e-300, "-1.5e-300"),
+            // Two texts equally near, and a power of two whose nearest text of 16 digits is another number.
+            (3_817_919_076_217_917.0 / 4.0, "954479769054479.2"),
+            (2f64.powi(-44), "5.684341886080802e-14"),
+            (2f64.powi(-778), "6.290184345309701e-235"),
             (1e15, "1000000000000000.0"),
             (9_999_999_999_999_998.0, "9999999999999998.0"),
             (1e16, "1e+16"),
