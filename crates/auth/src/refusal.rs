@@ -1,10 +1,10 @@
 //! Why a request is refused, for the caller and, in more words, for the log.
 
+use adit_python::repr;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::Dialect;
-use crate::stake::python_float;
 
 /// One reason. `Display` is for the log; [`Refusal::detail`] is what the caller is told, in the
 /// words of the Python miner.
@@ -99,7 +99,7 @@ impl Refusal {
             Self::SignatureShape(_) | Self::Signature { .. } => "Invalid signature".into(),
             Self::NotInMetagraph => "Hotkey not found in metagraph".into(),
             // The blank at the end is upstream's.
-            Self::LowStake { stake } => format!("Insufficient stake of {} ", python_float(*stake)).into(),
+            Self::LowStake { stake } => format!("Insufficient stake of {} ", repr(*stake)).into(),
             Self::MemoryFull | Self::Busy => "Busy, try again later".into(),
             Self::BodyTooLarge { limit } => format!("Request body is larger than {limit} bytes").into(),
             Self::BodyIncomplete(_) => "Request body did not arrive in time".into(),

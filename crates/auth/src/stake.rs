@@ -50,38 +50,9 @@ impl StakeTable {
     }
 }
 
-/// A number as Python prints a float, which is what the refusal text of upstream holds: shortest
-/// digits that read back, an exponent of two digits at least below 1e-4 and from 1e16.
-pub(crate) fn python_float(value: f64) -> String {
-    if value == 0.0 || (1e-4..1e16).contains(&value.abs()) || !value.is_finite() {
-        return format!("{value:?}").replace("NaN", "nan");
-    }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
-    format!("{digits}e{sign}{exponent:0>2}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn floats_print_as_python_prints_them() {
-        for (value, text) in [
-            (0.0, "0.0"),
-            (500.0, "500.0"),
-            (999.999999999, "999.999999999"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (1.5e-7, "1.5e-07"),
-            (1e15, "1000000000000000.0"),
-            (1e16, "1e+16"),
-            (1.25e120, "1.25e+120"),
-        ] {
-            assert_eq!(python_float(value), text);
-        }
-    }
 
     #[test]
     fn age_counts_from_the_moment_of_the_table() {

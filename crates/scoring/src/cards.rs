@@ -2,9 +2,9 @@
 //!
 //! Private-track reference, sections 1.3 and 5.2. Reading an answer around the grades is left to the track.
 
+use adit_python::scalar::{Refusal, Scalar};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeStruct};
 
-use crate::scalar::{Refusal, Scalar};
 use crate::{FieldScore, FieldVerdict, closeness};
 
 /// A grade this far from the truth earns nothing; one point away earns half.
@@ -134,7 +134,7 @@ pub fn score(prediction: Option<&Grades>, truth: &Grades) -> FieldVerdict {
 #[cfg(test)]
 mod tests {
     use super::{Grade, Grades};
-    use crate::scalar::{Refusal, Scalar};
+    use adit_python::scalar::{Refusal, Scalar};
 
     #[test]
     fn a_grade_is_rounded_down() {

@@ -4,10 +4,10 @@
 //! (x towards the bowler, y to the right in the main view, z up), angles degrees, speed km/h. Reading an answer
 //! around the delivery is left to the track.
 
+use adit_python::scalar::{Kind, Refusal, Scalar, Value};
+use adit_python::{Decimal, decimal, is_space};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap};
 
-use crate::python;
-use crate::scalar::{Kind, Refusal, Scalar, Value};
 use crate::{FieldScore, FieldVerdict, closeness};
 
 /// One field of a delivery.
@@ -147,7 +147,7 @@ impl Field {
 /// lower case with single blanks.
 #[derive(PartialEq)]
 enum LabelForm {
-    Number(python::Decimal),
+    Number(Decimal),
     Text(String),
 }
 
@@ -156,14 +156,13 @@ impl LabelForm {
         let text = match value {
             Value::Text(text) => {
                 let lower = text.to_lowercase();
-                let words: Vec<&str> =
-                    lower.split(python::is_space).filter(|word| !word.is_empty()).collect();
+                let words: Vec<&str> = lower.split(is_space).filter(|word| !word.is_empty()).collect();
                 words.join(" ")
             }
             Value::Integer(value) => value.to_string(),
             Value::Number(value) => format!("{value:e}").to_lowercase(),
         };
-        python::decimal(&text).map_or(Self::Text(text), Self::Number)
+        decimal(&text).map_or(Self::Text(text), Self::Number)
     }
 }
 

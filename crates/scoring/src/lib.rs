@@ -2,8 +2,7 @@
 //!
 //! Subnet 44's private track has three kinds of challenge, and each has its module: [`soccer`] (actions in a
 //! clip), [`cricket`] (one delivery's measurements) and [`cards`] (a trading card's grades). [`pillars`] turns
-//! a soccer score into the weighted figure that a manifest asks for. [`scalar`] is the one place that says
-//! what a validator's schema makes of a lone JSON value, such as `"25.0"` where a frame is due.
+//! a soccer score into the weighted figure that a manifest asks for.
 //!
 //! Nothing here reads a clock, a file or a network: the same input gives the same verdict on any machine.
 //! Reading whole documents (a challenge, a miner's answer) is left to the crate of the track.
@@ -11,8 +10,6 @@
 pub mod cards;
 pub mod cricket;
 pub mod pillars;
-mod python;
-pub mod scalar;
 pub mod soccer;
 
 /// What one field of a cricket delivery or of a card earned.

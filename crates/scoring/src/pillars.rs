@@ -4,9 +4,8 @@
 //! Python's `float()` reads them and what is no positive number is dropped. [`crate::soccer`] has the score
 //! itself.
 
+use adit_python::scalar::Scalar;
 use serde_json::Value;
-
-use crate::scalar::Scalar;
 
 /// The name under which a score is reported when no pillar is weighted.
 pub const UNWEIGHTED: &str = "private_track_score";
@@ -28,7 +27,7 @@ pub struct Breakdown {
 pub fn normalise<'a>(raw: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Vec<(String, f64)> {
     let mut weights: Vec<(String, f64)> = Vec::new();
     for (name, value) in raw {
-        let name = name.trim_matches(crate::python::is_space);
+        let name = name.trim_matches(adit_python::is_space);
         let Some(weight) = Scalar::from(value).python_float() else {
             continue;
         };

@@ -4,9 +4,8 @@
 //! actions. Private-track reference, section 5. What a manifest's pillars make of the score is in
 //! [`crate::pillars`].
 
+use adit_python::scalar::{Refusal, Scalar};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-
-use crate::scalar::{Refusal, Scalar};
 
 /// Frames a second that a validator assumes for every clip, whatever the file says.
 pub const FRAME_RATE: f64 = 25.0;

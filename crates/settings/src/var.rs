@@ -125,6 +125,10 @@ declare! {
         "What a `video_url` challenge asks for: soccer_action or cricket_delivery. No field of a challenge says it.").or("soccer_action");
     SPOTCHECK_MODE = public("SPOTCHECK_MODE", PrivateMiner, Commented("false"),
         "Set by Score's spot check: lets the clip come from the cluster's `video-proxy` and gives a challenge 110 s. Both security toggles off mean the same.").or("false");
+    MANIFEST_INDEX = public("URL_MANIFEST", PrivateMiner, Commented("https://turbo.scoredata.me/manifest/index.json"),
+        "URL of the index of Score's Manifests, which say what elements there are.").or("https://turbo.scoredata.me/manifest/index.json");
+    MANIFEST_FILE = public("SCOREVISION_MANIFEST_PATH", PrivateMiner, Commented("manifest.yaml"),
+        "A local Manifest (YAML or JSON) in place of the published one.").also(&["SV_MANIFEST_PATH"]);
 
     DOCKERHUB_USERNAME = public("DOCKERHUB_USERNAME", DockerHub, Set("your-dockerhub-username"),
         "Docker Hub account that owns the image repository.");

@@ -1,11 +1,11 @@
 //! Errors about a document's fields in FastAPI's form, and how they are collected while a document is read.
 //!
-//! What one value may be is said by [`adit_scoring::scalar`]; which fields a document has is said by
+//! What one value may be is said by [`adit_python::scalar`]; which fields a document has is said by
 //! [`super::request`] and [`super::response`].
 
 use std::fmt;
 
-use adit_scoring::scalar::Refusal;
+use adit_python::scalar::Refusal;
 
 use super::json::Json;
 
@@ -247,7 +247,7 @@ fn spent(room: &mut usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use adit_scoring::scalar::Refusal;
+    use adit_python::scalar::Refusal;
 
     use super::{Errors, Json, Loc, MAX_ECHO, MAX_ERRORS};
 

@@ -3,7 +3,7 @@
 //! Private-track reference, section 1.1. The current era's rules serve both eras: what a validator of the
 //! document era sends is valid under them too. Fetching what the challenge points at is left to the server.
 
-use adit_scoring::scalar::Refusal;
+use adit_python::scalar::Refusal;
 use adit_scoring::soccer::{Era, read_frame};
 
 use super::json::{Json, JsonError};

@@ -6,9 +6,9 @@
 
 mod prediction;
 
+use adit_python::scalar::{Refusal, Scalar, Value};
 use adit_scoring::cards::{Features, Grade, Grades};
 use adit_scoring::cricket::Delivery;
-use adit_scoring::scalar::{Refusal, Scalar, Value};
 use adit_scoring::soccer::{Era, Event, read_frame};
 
 use super::json::{Json, JsonError};

@@ -1,5 +1,5 @@
-//! Numbers in text, as Python's `float()` and `Decimal()` read them: validators are Python programs, and both
-//! accept more than a number's usual spelling (`1_000`, Arabic digits, blanks around).
+//! Numbers in text, as Python's `float()` and `Decimal()` read them and as it prints them. Both readers accept
+//! more than a number's usual spelling (`1_000`, Arabic digits, blanks around).
 
 /// Where each script's ten decimal digits begin (Unicode 14, general category Nd, which Python 3.11 knows).
 const ZEROS: [u32; 66] = [
@@ -12,7 +12,8 @@ const ZEROS: [u32; 66] = [
 ];
 
 /// White space as `str.isspace` has it: Unicode's, and the four separators from U+001C to U+001F.
-pub(crate) fn is_space(c: char) -> bool {
+#[must_use]
+pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
@@ -28,7 +29,8 @@ fn ascii_digit(c: char) -> char {
 }
 
 /// `float(text)`: `None` where Python raises `ValueError`. Underscores may stand between two digits.
-pub(crate) fn float(text: &str) -> Option<f64> {
+#[must_use]
+pub fn float(text: &str) -> Option<f64> {
     let text = ascii_digits(text.trim());
     let bytes = text.as_bytes();
     let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
@@ -39,10 +41,36 @@ pub(crate) fn float(text: &str) -> Option<f64> {
     text.replace('_', "").parse().ok()
 }
 
+/// A float as Python prints it: the fewest digits that read back, and an exponent (of two digits at least) below
+/// 1e-4 and from 1e16 on.
+#[must_use]
+pub fn repr(value: f64) -> String {
+    if !value.is_finite() {
+        return format!("{value:?}").replace("NaN", "nan");
+    }
+    let shortest = format!("{value:e}");
+    let (mantissa, exponent) = shortest.split_once('e').expect("`{:e}` writes an exponent");
+    let exponent: i32 = exponent.parse().expect("`{:e}` writes a decimal exponent");
+    let decimals = mantissa.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    // Of two shortest texts that are equally near, Rust takes the larger, Python the one with the even last digit;
+    // so does Rust when it is told how many digits to write. At powers of two that one may not read back.
+    let or_shortest = |nearest: String, shortest: String| {
+        if nearest.parse() == Ok(value) { nearest } else { shortest }
+    };
+    if (-4..16).contains(&exponent) {
+        let decimals = usize::try_from(decimals as i32 - exponent).unwrap_or(0).max(1);
+        return or_shortest(format!("{value:.decimals$}"), format!("{value:?}"));
+    }
+    let text = or_shortest(format!("{value:.decimals$e}"), shortest);
+    let mantissa = text.split_once('e').map_or("", |(mantissa, _)| mantissa);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
 /// A finite decimal number without its spelling: `12.30` and `1.23e1` are the same one. The sign of zero
 /// stays, as it does in Python's normal form.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Decimal {
+pub struct Decimal {
     negative: bool,
     digits: String,
     exponent: i64,
@@ -50,7 +78,8 @@ pub(crate) struct Decimal {
 
 /// `Decimal(text).normalize()` for text without blanks around: `None` where Python finds no finite number.
 /// Python would further round to 28 digits, which no field of a delivery comes near.
-pub(crate) fn decimal(text: &str) -> Option<Decimal> {
+#[must_use]
+pub fn decimal(text: &str) -> Option<Decimal> {
     let text = ascii_digits(text).replace('_', "");
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -79,7 +108,7 @@ pub(crate) fn decimal(text: &str) -> Option<Decimal> {
 
 #[cfg(test)]
 mod tests {
-    use super::{decimal, float};
+    use super::{decimal, float, repr};
 
     #[test]
     fn float_reads_what_python_reads() {
@@ -97,6 +126,34 @@ mod tests {
         }
         for text in ["", "_1", "1_", "1__0", "1_.0", "1._0", "0x5", "1,5", "mint"] {
             assert_eq!(float(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn floats_print_as_python_prints_them() {
+        for (value, text) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (500.0, "500.0"),
+            (999.999_999_999, "999.999999999"),
+            (0.0001, "0.0001"),
+            (0.000_099_999_999_999_999_99, "9.999999999999999e-05"),
+            (0.00001, "1e-05"),
+            (1.5e-7, "1.5e-07"),
+            (-1.5e-300, "-1.5e-300"),
+            // Two texts equally near, and a power of two whose nearest text of 16 digits is another number.
+            (3_817_919_076_217_917.0 / 4.0, "954479769054479.2"),
+            (2f64.powi(-44), "5.684341886080802e-14"),
+            (2f64.powi(-778), "6.290184345309701e-235"),
+            (1e15, "1000000000000000.0"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
+            (1e16, "1e+16"),
+            (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
+            (1.25e120, "1.25e+120"),
+            (f64::NAN, "nan"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(repr(value), text);
         }
     }
 

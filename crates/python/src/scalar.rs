@@ -1,13 +1,16 @@
-//! What a validator's schema makes of one JSON value where text, an integer or a number is due.
+//! What a validator's schema makes of one JSON value where text, an integer, a number or a truth value is due.
 //!
 //! The schemas are pydantic's in its lax mode, which takes `"25"`, `25.0` and `true` for an integer. The error
 //! types and messages are pydantic's too: a server that speaks like FastAPI shows them to its callers. Where in
 //! a document a value stands is left to the reader of the document.
 
-use crate::python;
+use crate::number;
 
 /// The most digits of an integer that pydantic and Python read from text.
 const INTEGER_DIGITS: usize = 4300;
+
+/// Where pydantic stops taking a float for an integer.
+const TWO_TO_THE_63: f64 = 9_223_372_036_854_775_808.0;
 
 /// One JSON value, as far as a schema looks at it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,6 +80,12 @@ pub enum Refusal {
     /// The text is not a number's.
     #[error("Input should be a valid number, unable to parse string as a number")]
     FloatParsing,
+    /// A truth value was due.
+    #[error("Input should be a valid boolean")]
+    BoolType,
+    /// The text or integer is not a truth value's.
+    #[error("Input should be a valid boolean, unable to interpret input")]
+    BoolParsing,
     /// Less than the least allowed value.
     #[error("Input should be greater than or equal to {0}")]
     GreaterThanEqual(i8),
@@ -102,6 +111,8 @@ impl Refusal {
             Self::FiniteNumber => "finite_number",
             Self::FloatType => "float_type",
             Self::FloatParsing => "float_parsing",
+            Self::BoolType => "bool_type",
+            Self::BoolParsing => "bool_parsing",
             Self::GreaterThanEqual(_) => "greater_than_equal",
             Self::LessThanEqual(_) => "less_than_equal",
             Self::ValueError(_) => "value_error",
@@ -135,7 +146,7 @@ impl Scalar<'_> {
             Self::Number(value) if !value.is_finite() => Err(Refusal::FiniteNumber),
             Self::Number(value) if value.fract() != 0.0 => Err(Refusal::IntFromFloat),
             // 2^63 itself is refused too, on either side of zero.
-            Self::Number(value) if value.abs() >= 9_223_372_036_854_775_808.0 => Err(Refusal::IntParsingSize),
+            Self::Number(value) if value.abs() >= TWO_TO_THE_63 => Err(Refusal::IntParsingSize),
             Self::Number(value) => Ok(value as i128),
             Self::Text(text) => integer_from_text(text),
             Self::BrokenText(_) => Err(Refusal::StringUnicode),
@@ -162,12 +173,35 @@ impl Scalar<'_> {
         }
     }
 
+    /// The value where a truth value is due: 0 and 1, and a few words in any case, without blanks around.
+    ///
+    /// # Errors
+    /// What pydantic says of other text, of other numbers, of null and containers.
+    pub fn boolean(self) -> Result<bool, Refusal> {
+        match self {
+            Self::Bool(value) => Ok(value),
+            Self::Integer(0) => Ok(false),
+            Self::Integer(1) => Ok(true),
+            Self::Number(value) if value.fract() == 0.0 && value.abs() < TWO_TO_THE_63 => {
+                Self::Integer(value as i128).boolean()
+            }
+            Self::Text(text) => match text.to_ascii_lowercase().as_str() {
+                "0" | "off" | "f" | "false" | "n" | "no" => Ok(false),
+                "1" | "on" | "t" | "true" | "y" | "yes" => Ok(true),
+                _ => Err(Refusal::BoolParsing),
+            },
+            Self::BrokenText(_) => Err(Refusal::StringUnicode),
+            Self::Integer(value) if i64::try_from(value).is_ok() => Err(Refusal::BoolParsing),
+            _ => Err(Refusal::BoolType),
+        }
+    }
+
     /// The value as Python's `float()` takes it, which reads other text than [`Scalar::number`] does. `None`
     /// where Python raises.
     #[must_use]
     pub fn python_float(self) -> Option<f64> {
         match self {
-            Self::Text(text) => python::float(text),
+            Self::Text(text) => number::float(text),
             other => other.number().ok(),
         }
     }
@@ -311,6 +345,29 @@ mod tests {
         }
         for text in ["", ".", "e5", "1e", "0x1", "1,5", "1__0", "1_", "١", "fast"] {
             assert_eq!(Scalar::Text(text).number(), Err(Refusal::FloatParsing), "{text}");
+        }
+    }
+
+    #[test]
+    fn truth_values_are_read_as_pydantic_does() {
+        for scalar in [Scalar::Bool(true), Scalar::Integer(1), Scalar::Number(1.0), Scalar::Text("tRuE")] {
+            assert_eq!(scalar.boolean(), Ok(true), "{scalar:?}");
+        }
+        for scalar in [Scalar::Integer(0), Scalar::Number(-0.0), Scalar::Text("Off"), Scalar::Text("n")] {
+            assert_eq!(scalar.boolean(), Ok(false), "{scalar:?}");
+        }
+        for scalar in [Scalar::Integer(-1), Scalar::Number(2.0), Scalar::Text("1 "), Scalar::Text("")] {
+            assert_eq!(scalar.boolean(), Err(Refusal::BoolParsing), "{scalar:?}");
+        }
+        for scalar in [
+            Scalar::Null,
+            Scalar::Integer(1 << 70),
+            Scalar::Number(0.5),
+            Scalar::Number(1e300),
+            Scalar::Number(f64::NAN),
+            Scalar::Container,
+        ] {
+            assert_eq!(scalar.boolean(), Err(Refusal::BoolType), "{scalar:?}");
         }
     }
 
