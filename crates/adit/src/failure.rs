@@ -3,7 +3,10 @@
 use std::fmt;
 
 use adit_chain::{ChainError, SubmitError};
+use adit_docker::hub::HubError;
+use adit_docker::{ContextError, EngineError};
 use adit_keys::KeyFileError;
+use adit_private_track::deployment::TargetError;
 use adit_private_track::rehearsal::ClipHostError;
 use adit_private_track::{ConfigError, StartError};
 
@@ -40,27 +43,28 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+/// Errors that have a hint, but not always.
+macro_rules! hinted {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+            }
+        }
+    )*};
+}
+
+hinted!(ChainError, ConfigError, EngineError, StartError, SubmitError, TargetError);
+
+impl From<HubError> for Failure {
+    fn from(error: HubError) -> Self {
+        Self { hint: Some(error.hint()), what: error.to_string() }
     }
 }
 
-impl From<ChainError> for Failure {
-    fn from(error: ChainError) -> Self {
-        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
-    }
-}
-
-impl From<SubmitError> for Failure {
-    fn from(error: SubmitError) -> Self {
-        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+impl From<ContextError> for Failure {
+    fn from(error: ContextError) -> Self {
+        Self { hint: Some(error.hint().to_owned()), what: error.to_string() }
     }
 }
 
@@ -89,6 +93,9 @@ macro_rules! plain {
 
 plain!(
     adit_chain::EndpointError,
+    adit_docker::RegistryError,
+    adit_private_track::deployment::BakedError,
+    adit_private_track::spot_check::JobError,
     adit_settings::SettingError,
     adit_keys::MessageError,
     adit_keys::PasswordError,

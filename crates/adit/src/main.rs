@@ -54,6 +54,9 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             let env = environment(sv.verbose, matches!(sv.command, SvCommand::Serve(_)))?;
             match sv.command {
                 SvCommand::Serve(args) => commands::serve::run(&env, &args),
+                SvCommand::DeployPtMiner(args) => commands::deploy::run(&env, *args),
+                SvCommand::SpotCheck(args) => commands::spot_check::run(&env, &args),
+                SvCommand::SpotCheckRunner(args) => commands::spot_check::runner(&args),
                 SvCommand::Healthcheck(args) => commands::healthcheck::run(&args),
                 SvCommand::Rehearse(args) => commands::rehearse::run(&env, args),
                 SvCommand::Actions(args) => commands::actions::run(&args),

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use bollard::body_full;
 use bollard::errors::Error;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, DeviceRequest, EndpointSettings, HealthStatusEnum,
-    HostConfig, Mount, MountType, NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, DeviceRequest, EndpointSettings,
+    HealthStatusEnum, HostConfig, Mount, MountType, NetworkCreateRequest, NetworkingConfig, PortBinding,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
@@ -43,8 +43,6 @@ pub struct Container {
     pub hardening: Hardening,
     /// All NVIDIA GPUs of the host.
     pub gpus: bool,
-    /// Whether the engine starts it again when it ends or the host restarts, until it is stopped.
-    pub restart: bool,
 }
 
 /// A published port.
@@ -118,8 +116,6 @@ impl Container {
             capabilities: Some(vec![vec!["gpu".to_owned()]]),
             ..DeviceRequest::default()
         };
-        let policy =
-            if self.restart { RestartPolicyNameEnum::UNLESS_STOPPED } else { RestartPolicyNameEnum::NO };
         ContainerCreateBody {
             image: Some(self.image.clone()),
             cmd: self.command.clone(),
@@ -130,7 +126,6 @@ impl Container {
                 port_bindings: Some(self.ports.iter().map(|port| (key(port), binding(port))).collect()),
                 mounts: Some(self.volumes.iter().map(mount).collect()),
                 network_mode: self.network.as_ref().map(|(network, _)| network.clone()),
-                restart_policy: Some(RestartPolicy { name: Some(policy), maximum_retry_count: None }),
                 cap_drop: no_capabilities.then(|| vec!["ALL".to_owned()]),
                 security_opt: no_capabilities.then(|| vec!["no-new-privileges".to_owned()]),
                 nano_cpus: cpus.map(|cpus| i64::from(cpus) * 1_000_000_000),
@@ -181,6 +176,18 @@ impl Engine {
             }
             other => other,
         })
+    }
+
+    /// Has a container started again when it ends or the host restarts, until it is stopped.
+    ///
+    /// # Errors
+    /// Where there is no such container.
+    pub async fn keep_running(&self, id: &str) -> Result<(), EngineError> {
+        let policy =
+            RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), maximum_retry_count: None };
+        let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
+        let updated = self.docker.update_container(id, update).await;
+        updated.map_err(|error| EngineError::from_bollard("keep the container running", error))
     }
 
     /// How a container is; `None` where there is none of that name or id.

@@ -34,6 +34,8 @@ pub struct About {
     pub arch: String,
     /// Where it keeps images. On this machine only where the host is a socket.
     pub data_root: Option<String>,
+    /// CPUs that it has.
+    pub cpus: u32,
     /// Whether containers can have NVIDIA GPUs.
     pub gpus: bool,
 }
@@ -79,6 +81,7 @@ impl Engine {
             version: version.version.unwrap_or_default(),
             arch: version.arch.unwrap_or_default(),
             data_root: info.docker_root_dir,
+            cpus: info.ncpu.and_then(|cpus| cpus.try_into().ok()).unwrap_or(1),
             gpus: info.runtimes.is_some_and(|runtimes| runtimes.contains_key("nvidia")),
         };
         tracing::debug!(?about, "connected to the engine");

@@ -20,6 +20,7 @@ mod container;
 mod context;
 mod engine;
 mod error;
+pub mod hub;
 mod image;
 mod name;
 mod registry;

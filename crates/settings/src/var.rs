@@ -183,7 +183,6 @@ declare! {
         "Most bytes of private-track.jsonl in ADIT_DATA_DIR, where each verified challenge is recorded with its answer: 1048576 to 1099511627776, or 0 for no record. Nothing is recorded with VERIFY_ENABLED off or in spot-check mode.").or("67108864");
     IMAGE = public("ADIT_IMAGE", Adit, Commented("docker.io/you/pt-solution@sha256:…"),
         "Set by `sv deploy-pt-miner`: the image that runs, recorded with each answer.");
-        "Directory for what Adit keeps between runs, such as the last good stake table.").or("~/.local/share/adit");
     RUN_AS = public("ADIT_RUN_AS", Adit, Commented("10001:10001"),
         "User and group, as numbers uid:gid, that `sv serve` becomes where root starts it, once it has read the hotkey's address. The image sets it; empty: it stays root.");
     STAKE_TABLE_FILE = public("STAKE_TABLE_FILE", Adit, Commented("nodes.json"),

@@ -105,6 +105,13 @@ pub(crate) struct SendArgs {
     _finalization: bool,
 }
 
+impl SendArgs {
+    /// Sent at once and without a word, by a command that says what it does itself.
+    pub(crate) fn unasked() -> Self {
+        Self { dry_run: false, yes: true, json: true, _inclusion: false, _finalization: false }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SubnetCommand {
     /// Register a hotkey on a subnet: shows the cost, asks, registers, reads back

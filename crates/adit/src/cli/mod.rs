@@ -1,6 +1,7 @@
 //! The arguments, apart from the commands that use them.
 
 pub(crate) mod chain;
+pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod wallet;
 
@@ -12,6 +13,7 @@ use adit_private_track::rehearsal::Sender;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::chain::{AxonCommand, CommitmentCommand, ShowMetagraph, SubnetCommand};
+use self::deploy::{DeployPtMiner, SpotCheck, SpotCheckRunner};
 use self::doctor::Doctor;
 use self::wallet::{PasswordArgs, WalletCommand};
 
@@ -80,6 +82,28 @@ pub(crate) enum SvCommand {
         sv serve --port 9000\n  \
         BLACKLIST_ENABLED=false VERIFY_ENABLED=false sv serve   # local testing only")]
     Serve(Serve),
+    /// Build the miner's image, push it, share it with Score, commit it on chain, start it
+    #[command(
+        visible_alias = "miner",
+        after_help = "Each step is read back. What holds already is not done again: where a step fails, the same \
+        command goes on from there.\n\n\
+        Examples:\n  \
+        sv -v deploy-pt-miner --tag v1.0.0\n  \
+        sv -v deploy-pt-miner --tag v1.0.0 --no-share --no-commit   # build, push, start\n  \
+        sv -v deploy-pt-miner --tag v1.0.0 --no-push --no-start     # build only\n  \
+        pv miner --tag v1.0.0 --registry ghcr --dry-run"
+    )]
+    DeployPtMiner(Box<DeployPtMiner>),
+    /// Pull the miner's image and have it answer again what was answered live, as Score's spot check does
+    #[command(after_help = "Prints the checker's line of JSON for each challenge. Exit code 1 where one fails, or \
+        where the predictions are not the same, byte for byte.\n\n\
+        Examples:\n  \
+        sv spot-check --tag v1.0.0\n  \
+        sv spot-check --tag v1.0.0 --challenges 10 --json")]
+    SpotCheck(SpotCheck),
+    /// The checker within a spot check's container
+    #[command(hide = true)]
+    SpotCheckRunner(SpotCheckRunner),
     /// Ask the miner on this host whether it is ready: what the image's HEALTHCHECK runs
     #[command(hide = true)]
     Healthcheck(Healthcheck),

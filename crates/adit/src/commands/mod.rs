@@ -3,12 +3,14 @@
 pub(crate) mod actions;
 pub(crate) mod chain;
 pub(crate) mod demo;
+pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod healthcheck;
 mod password;
 pub(crate) mod rehearse;
 mod run_as;
 pub(crate) mod serve;
+pub(crate) mod spot_check;
 mod table;
 mod terminal;
 pub(crate) mod wallet;

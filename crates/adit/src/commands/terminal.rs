@@ -67,3 +67,16 @@ pub(super) fn confirm(question: &str) -> io::Result<Option<bool>> {
     let answer = String::from_utf8_lossy(&line[..length]);
     Ok(Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
 }
+
+/// Asks which of several is meant; its index. `None` without a terminal, or where the answer is none of them.
+pub(super) fn choose_one(question: &str, of: &[String]) -> io::Result<Option<usize>> {
+    let Some(mut terminal) = terminal() else { return Ok(None) };
+    for (index, one) in of.iter().enumerate() {
+        writeln!(terminal, "  {}. {one}", index + 1)?;
+    }
+    write!(terminal, "{question} [1-{}] ", of.len())?;
+    let mut line = [0; LINE];
+    let length = terminal.read(&mut line)?;
+    let answer: Option<usize> = String::from_utf8_lossy(&line[..length]).trim().parse().ok();
+    Ok(answer.and_then(|answer| answer.checked_sub(1)).filter(|index| *index < of.len()))
+}

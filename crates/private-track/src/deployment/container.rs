@@ -50,8 +50,6 @@ pub struct Live {
     pub known_as: String,
     /// Whose miner it is; `None` where that cannot be known and need not.
     pub hotkey: Option<Hotkey>,
-    /// The subnet.
-    pub netuid: Netuid,
     /// The host's port.
     pub port: u16,
     /// Whether it gets the host's GPUs.
@@ -99,7 +97,6 @@ impl Live {
             ports: vec![Port { address: None, host: self.port, container: PORT }],
             volumes: vec![(journal_volume(self.port), DATA_FOLDER.to_owned())],
             gpus: self.gpus,
-            restart: true,
             ..Container::default()
         })
     }
@@ -179,7 +176,6 @@ mod tests {
             image: "sha256:ab".into(),
             known_as: "me/x@sha256:cd".into(),
             hotkey: Some("5H6TiKX8XNWAfyzk8SDfCn7rvv1UVH7nyKVn8YQogq5Ky4rr".parse().unwrap()),
-            netuid: Netuid(44),
             port: 9000,
             gpus: false,
         };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
-use crate::rehearsal::{ClipHostError, comparable};
+use crate::rehearsal::{ClipHostError, Outcome, comparable};
 use crate::wire::json::Json;
 use crate::wire::response::{self, ReadError};
 
@@ -30,8 +30,10 @@ pub struct Job {
     pub video_url: String,
     /// The clip: a file name in the folder of the clips.
     pub clip: String,
-    /// The live answer as it was recorded. What it may lack is `processing_time`.
-    pub live: Box<RawValue>,
+    /// The live answer as it was recorded. What it may lack is `processing_time`. `None` where nothing was asked
+    /// yet (see [`answer_first`](super::answer_first)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Box<RawValue>>,
     /// What really happens in the clip, where known. Else the live answer stands in for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<Vec<Event>>,
@@ -79,6 +81,26 @@ pub enum JobError {
         /// What they say.
         source: ReadError,
     },
+    /// There is no live answer.
+    #[error("challenge {challenge_id:?} has no live answer to compare with")]
+    NoLive {
+        /// The challenge.
+        challenge_id: String,
+    },
+    /// The image does not answer at all.
+    #[error("the image does not answer {challenge_id:?}: {what}")]
+    First {
+        /// The challenge.
+        challenge_id: String,
+        /// What it did in place of it.
+        what: String,
+    },
+    /// The image does not become ready.
+    #[error("the image's /docs does not answer within {seconds} s")]
+    NotReady {
+        /// How long it had.
+        seconds: u64,
+    },
     /// The clips cannot be served.
     #[error(transparent)]
     ClipHost(#[from] ClipHostError),
@@ -111,7 +133,8 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn of(job: &Job) -> Result<Self, JobError> {
         let refused = |source| JobError::Live { challenge_id: job.challenge_id.clone(), source };
-        let text = job.live.get();
+        let none = || JobError::NoLive { challenge_id: job.challenge_id.clone() };
+        let text = job.live.as_ref().ok_or_else(none)?.get();
         let mut whole = Json::parse(text.as_bytes()).map_err(|error| refused(error.into()))?;
         if let Json::Object(answer) = &mut whole {
             answer.entry("processing_time".to_owned()).or_insert(Json::Int(0));
@@ -130,6 +153,23 @@ impl Live {
         let known = job.original_score.filter(|_| job.truth.is_some());
         known.unwrap_or_else(|| soccer::judge(Era::Head, &self.events, self.truth(job)).score)
     }
+}
+
+/// An answer as a journal would have recorded it.
+pub(super) fn live_of(job: &Job, outcome: &Outcome) -> Result<Box<RawValue>, JobError> {
+    let first = |what: String| JobError::First { challenge_id: job.challenge_id.clone(), what };
+    let answer = match outcome {
+        Outcome::Answered { answer, .. } => answer,
+        Outcome::Status { status, detail } => return Err(first(format!("status {status}: {detail}"))),
+        Outcome::Rejected(why) => return Err(first(format!("no answer that validators accept: {why}"))),
+        Outcome::TimedOut => return Err(first("it took too long".to_owned())),
+        Outcome::Unreachable(why) => return Err(first(why.clone())),
+    };
+    let mut whole = Json::parse(answer.as_bytes()).map_err(|error| first(error.to_string()))?;
+    if let Json::Object(fields) = &mut whole {
+        fields.insert("challenge_id".to_owned(), Json::String(job.challenge_id.clone()));
+    }
+    RawValue::from_string(whole.to_text()).map_err(|error| first(error.to_string()))
 }
 
 /// The newest soccer challenges of a journal that were answered from a clip, newest first and each once; at most
@@ -169,7 +209,7 @@ fn job(entry: &Entry, image: Option<&str>) -> Option<Job> {
         challenge_id: record.challenge_id,
         video_url: record.video_url?,
         clip: String::new(),
-        live: record.answer?,
+        live: Some(record.answer?),
         truth: None,
         original_score: None,
     })
@@ -195,11 +235,11 @@ mod tests {
         let path = folder.path().join("jobs.json");
         let mut job = job();
         let digits = r#"{"predictions":[{"frame":1,"action":"pass","confidence":0.10000000000000002}]}"#;
-        job.live = RawValue::from_string(digits.to_owned()).unwrap();
+        job.live = Some(RawValue::from_string(digits.to_owned()).unwrap());
         job.truth = Some(vec![Event::new(5u64, "goal")]);
         std::fs::write(&path, serde_json::to_string(&[job]).unwrap()).unwrap();
         let read = read_jobs(&path).unwrap();
-        assert_eq!((read.len(), read[0].live.get()), (1, digits));
+        assert_eq!((read.len(), read[0].live.as_ref().unwrap().get()), (1, digits));
         assert_eq!(read[0].truth.as_deref(), Some(&[Event::new(5u64, "goal")][..]));
         assert_eq!(read[0].original_score, None);
     }
@@ -237,7 +277,7 @@ mod tests {
     #[test]
     fn a_live_answer_that_validators_refuse_is_refused() {
         for live in ["[]", "{}", r#"{"challenge_id":"c","predictions":[{"frame":-1,"action":"x"}]}"#] {
-            let job = Job { live: RawValue::from_string(live.to_owned()).unwrap(), ..job() };
+            let job = Job { live: Some(RawValue::from_string(live.to_owned()).unwrap()), ..job() };
             let error = Live::of(&job).unwrap_err();
             assert!(matches!(error, JobError::Live { .. }), "{error}");
         }

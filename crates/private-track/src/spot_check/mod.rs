@@ -76,6 +76,56 @@ impl Check {
     }
 }
 
+/// The jobs' clips, served for as long as this lives.
+struct Served {
+    /// Each job's URL, where the check allows it.
+    urls: Vec<Option<Url>>,
+    base: String,
+    _host: ClipHost,
+}
+
+impl Served {
+    async fn new(plan: &Check, jobs: &[Job]) -> Result<Self, JobError> {
+        let urls: Vec<Option<Url>> = jobs.iter().map(|job| plan.allowed(&job.video_url)).collect();
+        let mut clips = HashMap::new();
+        for (job, url) in jobs.iter().zip(&urls) {
+            if let Some(url) = url {
+                clips.insert(path_and_query(url).to_owned(), job.clip_in(&plan.clips)?);
+            }
+        }
+        let host = ClipHost::serve(clips, plan.listen).await?;
+        Ok(Self { urls, base: base(&plan.alias, host.address().port()), _host: host })
+    }
+
+    fn body(&self, job: &Job, url: &Url) -> Bytes {
+        checker_body(&job.challenge_id, &format!("{}{}", self.base, path_and_query(url)))
+    }
+}
+
+/// Has another container of the image, at `first`, answer those jobs that have no live answer. What it says then
+/// stands for that answer: so an image that nothing was asked of yet can be compared with itself.
+///
+/// # Errors
+/// As [`check`]; and where an answer does not come or is none that validators accept.
+pub async fn answer_first(
+    client: &Client,
+    plan: &Check,
+    first: &str,
+    jobs: &mut [Job],
+) -> Result<(), JobError> {
+    let served = Served::new(plan, jobs).await?;
+    if !ready(client, first, plan.ready_limit).await {
+        return Err(JobError::NotReady { seconds: plan.ready_limit.as_secs() });
+    }
+    for (job, url) in jobs.iter_mut().zip(&served.urls).filter(|(job, _)| job.live.is_none()) {
+        let Some(url) = url else { continue };
+        let terms = Terms { era: Era::Head, truth: None, budget: plan.budget };
+        let (_, outcome) = ask(client, first, headers(job), served.body(job, url), terms).await;
+        job.live = Some(job::live_of(job, &outcome)?);
+    }
+    Ok(())
+}
+
 /// Asks the image each job again, in turn, and says of each how it did, in the same order.
 ///
 /// # Errors
@@ -83,25 +133,17 @@ impl Check {
 /// then.
 pub async fn check(client: &Client, plan: &Check, jobs: &[Job]) -> Result<Vec<Verdict>, JobError> {
     let lives: Vec<Live> = jobs.iter().map(Live::of).collect::<Result<_, _>>()?;
-    let urls: Vec<Option<Url>> = jobs.iter().map(|job| plan.allowed(&job.video_url)).collect();
-    let mut clips = HashMap::new();
-    for (job, url) in jobs.iter().zip(&urls) {
-        if let Some(url) = url {
-            clips.insert(path_and_query(url).to_owned(), job.clip_in(&plan.clips)?);
-        }
-    }
-    let host = ClipHost::serve(clips, plan.listen).await?;
-    let base = base(&plan.alias, host.address().port());
-    let ready = urls.iter().any(Option::is_some) && ready(client, &plan.miner, plan.ready_limit).await;
+    let served = Served::new(plan, jobs).await?;
+    let ready = served.urls.iter().any(Option::is_some) && ready(client, &plan.miner, plan.ready_limit).await;
 
     let mut verdicts = Vec::with_capacity(jobs.len());
-    for ((job, live), url) in jobs.iter().zip(&lives).zip(&urls) {
+    for ((job, live), url) in jobs.iter().zip(&lives).zip(&served.urls) {
         verdicts.push(match url {
             None => Verdict::failed(job, live, Reason::VideoUrlRejected),
             Some(_) if !ready => Verdict::failed(job, live, Reason::MinerNotReady),
             Some(url) => {
-                let body = checker_body(&job.challenge_id, &format!("{base}{}", path_and_query(url)));
                 let terms = Terms { era: Era::Head, truth: Some(live.truth(job)), budget: plan.budget };
+                let body = served.body(job, url);
                 let (took, outcome) = ask(client, &plan.miner, headers(job), body, terms).await;
                 Verdict::of(job, live, &outcome, took)
             }

@@ -154,7 +154,7 @@ mod tests {
             challenge_id: "c".to_owned(),
             video_url: "http://scoredata.me/c.mp4".to_owned(),
             clip: "1.mp4".to_owned(),
-            live: RawValue::from_string(LIVE.to_owned()).unwrap(),
+            live: Some(RawValue::from_string(LIVE.to_owned()).unwrap()),
             truth: None,
             original_score: None,
         }

@@ -123,7 +123,7 @@ fn read_text(from: impl std::io::Read) -> std::io::Result<String> {
 }
 
 /// Waits until the newest reveal of a hotkey is this text.
-async fn await_reveal(
+pub(crate) async fn await_reveal(
     chain: &Chain,
     netuid: Netuid,
     hotkey: Hotkey,

@@ -8,7 +8,7 @@ mod transfer;
 
 pub(crate) use axon::run as axon;
 pub(crate) use axon::{own_address, reach};
-pub(crate) use commitment::run as commitment;
+pub(crate) use commitment::{await_reveal, run as commitment};
 pub(crate) use metagraph::run as metagraph;
 pub(crate) use subnet::run as subnet;
 pub(crate) use transfer::run as transfer;
@@ -31,12 +31,12 @@ const UNKNOWN: Duration = Duration::from_secs(90);
 /// How often.
 const LOOK: Duration = Duration::from_secs(3);
 
-fn connect(env: &Environment, network: &NetworkArgs) -> Result<Chain, Failure> {
+pub(crate) fn connect(env: &Environment, network: &NetworkArgs) -> Result<Chain, Failure> {
     Ok(Chain::new(network.resolve(env)?, Limits::default()))
 }
 
 /// What became of a call.
-enum Sent {
+pub(crate) enum Sent {
     /// Only shown.
     DryRun,
     /// In a finalized block.
@@ -47,7 +47,7 @@ enum Sent {
 
 /// Shows a call with its fee, asks, signs and sends it. `key` is asked for the key last, since that may
 /// mean a password.
-async fn send(
+pub(crate) async fn send(
     chain: &Chain,
     call: &Call,
     signer: Hotkey,
@@ -104,7 +104,7 @@ async fn send(
 
 /// Reads what a sent call should have done, until `read` finds it. Where it is unknown whether a block took
 /// the call, that is looked for a while.
-async fn read_back<T, R>(chain: &Chain, sent: &Sent, read: impl Fn(Head) -> R) -> Result<Option<T>, Failure>
+pub(crate) async fn read_back<T, R>(chain: &Chain, sent: &Sent, read: impl Fn(Head) -> R) -> Result<Option<T>, Failure>
 where
     R: Future<Output = Result<Option<T>, ChainError>>,
 {
@@ -122,7 +122,7 @@ where
 }
 
 /// The failure where a call ran but the chain does not show what it should have done.
-fn not_shown(sent: &Sent, what: &str) -> Failure {
+pub(crate) fn not_shown(sent: &Sent, what: &str) -> Failure {
     let why = match sent {
         Sent::Unknown(why) => why.clone(),
         Sent::Included(included) => {
@@ -135,7 +135,7 @@ fn not_shown(sent: &Sent, what: &str) -> Failure {
 }
 
 /// What JSON says of a sent call.
-fn sent_json(sent: &Sent) -> Value {
+pub(crate) fn sent_json(sent: &Sent) -> Value {
     match sent {
         Sent::Included(included) => {
             json!({"block": included.block, "block_hash": included.block_hash, "extrinsic_hash": included.hash})

@@ -1,0 +1,96 @@
+//! `--dry-run`: what would be done, and the exact payloads.
+
+use adit_private_track::deployment::{Live, Sharing};
+use serde_json::{Value, json};
+
+use super::say::{Say, Step};
+use super::{Deployment, build, commit, start};
+use crate::failure::Failure;
+
+/// Stands for a digest that only the push will tell.
+const UNKNOWN: &str = "sha256:<known after the push>";
+
+pub(super) async fn show(deployment: &Deployment, say: &mut Say) -> Result<(), Failure> {
+    let Deployment { args, target, build: wanted, context, .. } = deployment;
+    say.begin(Step::Build, format_args!("Would build {} with {}", target.image, context.dockerfile()));
+    say.line(build::describe(context));
+    for (name, value) in &wanted.args {
+        say.line(format_args!("  --build-arg {name}={value}"));
+    }
+    let files: Vec<Value> =
+        context.files().map(|(name, bytes)| json!({"name": name, "bytes": bytes})).collect();
+    say.done(
+        format_args!("Predictor: {}", deployment.predictor),
+        false,
+        json!({"image": target.image.to_string(), "args": wanted.args, "files": files, "left_out": context.left_out()}),
+    );
+    if args.no_push {
+        say.skipped(Step::Push, "Skipping push, share and on-chain commit");
+    } else {
+        show_push(deployment, say);
+        match &deployment.committing {
+            None => say.skipped(Step::Commit, "Skipping on-chain commit"),
+            Some(committing) => {
+                let text = committing.text(deployment, UNKNOWN);
+                say.begin(Step::Commit, format_args!("Would commit on subnet {}: {text}", deployment.netuid));
+                let call = commit::call(deployment.netuid, &text)?;
+                let plan = committing.chain.dry_run(&call, &committing.hotkey).await?;
+                let facts = json!({
+                    "text": text, "signer": plan.signer.to_string(), "fee_rao": plan.fee.0, "nonce": plan.nonce,
+                    "call_bytes": plan.call_data.len(), "spec_version": plan.spec_version,
+                });
+                say.done(
+                    format_args!("The chain takes the call ({} bytes, sealed for a block)", plan.call_data.len()),
+                    false,
+                    facts,
+                );
+            }
+        }
+    }
+    if args.no_start {
+        say.skipped(Step::Start, "Skipping start");
+    } else {
+        let live = Live {
+            image: target.image.to_string(),
+            known_as: target.image.at(UNKNOWN),
+            hotkey: deployment.hotkey,
+            port: deployment.port,
+            gpus: start::gpus(&deployment.env, &deployment.engine)?,
+        };
+        let container = live.container(&deployment.env)?;
+        say.begin(Step::Start, format_args!("Would start container on port {}", deployment.port));
+        let body: Value = serde_json::from_str(&container.to_json()).unwrap_or_default();
+        say.line(format_args!("{body:#}"));
+        say.done(format_args!("As {}", container.name), false, body);
+    }
+    Ok(())
+}
+
+fn show_push(deployment: &Deployment, say: &mut Say) {
+    let Deployment { args, target, .. } = deployment;
+    say.begin(Step::Push, format_args!("Would push {}", target.image));
+    match &target.sharing {
+        Sharing::Hub(hub) => {
+            let base = format!("{}/v2/repositories", hub.api);
+            let place = format!("{base}/{}/{}", target.username, hub.repository);
+            let create = json!({"namespace": target.username, "name": hub.repository, "is_private": true});
+            let mut requests = vec![
+                json!({"method": "GET", "url": format!("{place}/")}),
+                json!({"method": "POST", "url": format!("{base}/"), "body": create, "if": "there is none"}),
+            ];
+            if !args.no_share {
+                let url = format!("{place}/collaborators/{}/", hub.collaborator);
+                requests.push(json!({"method": "PUT", "url": url, "body": {"permission": "read"}}));
+            }
+            for request in &requests {
+                say.line(format_args!("  {request}"));
+            }
+            say.done(format_args!("To a private repository of {}", target.username), false, json!({"requests": requests}));
+        }
+        Sharing::ByHand { account, .. } => say.done(
+            format_args!("Access for {account} would be given by hand"),
+            false,
+            json!({"by_hand": account}),
+        ),
+    }
+}

@@ -1,0 +1,179 @@
+//! What a deployment says while it goes on: the guide's lines, a bar where there is a terminal, or JSON at
+//! the end.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use adit_docker::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// The steps, as JSON and failures name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Preflight,
+    Build,
+    Repository,
+    Push,
+    Share,
+    SpotCheck,
+    Commit,
+    Start,
+}
+
+impl Step {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::Build => "build",
+            Self::Repository => "repository",
+            Self::Push => "push",
+            Self::Share => "share",
+            Self::SpotCheck => "spot-check",
+            Self::Commit => "commit",
+            Self::Start => "start",
+        }
+    }
+}
+
+/// Where a deployment stands, and how it is told.
+pub(super) struct Say {
+    json: bool,
+    step: Step,
+    steps: Vec<Value>,
+    warnings: Vec<String>,
+}
+
+impl Say {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, step: Step::Preflight, steps: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// The step that goes on.
+    pub(super) fn step(&self) -> Step {
+        self.step
+    }
+
+    pub(super) fn begin(&mut self, step: Step, line: impl Display) {
+        self.step = step;
+        self.line(line);
+    }
+
+    pub(super) fn line(&self, line: impl Display) {
+        if !self.json {
+            println!("{line}");
+        }
+    }
+
+    /// The step is done, or held already. `facts` go into the JSON.
+    pub(super) fn done(&mut self, line: impl Display, already: bool, facts: Value) {
+        self.line(format_args!("✓ {line}{}", if already { " (already)" } else { "" }));
+        let status = if already { "held" } else { "done" };
+        self.steps.push(json!({"step": self.step.name(), "status": status, "facts": facts}));
+    }
+
+    pub(super) fn skipped(&mut self, step: Step, line: impl Display) {
+        self.line(format_args!("⊘ {line}"));
+        self.steps.push(json!({"step": step.name(), "status": "skipped", "facts": {}}));
+    }
+
+    /// What is no failure but should be known.
+    pub(super) fn warn(&mut self, text: impl Display) {
+        let text = text.to_string();
+        if !self.json {
+            println!("⚠ {text}");
+        }
+        self.warnings.push(text);
+    }
+
+    /// What to do by hand.
+    pub(super) fn by_hand(&mut self, step: Step, text: impl Display) {
+        self.line(format_args!("→ {text}"));
+        self.steps.push(json!({"step": step.name(), "status": "by hand", "facts": {"todo": text.to_string()}}));
+    }
+
+    /// The end, of whichever kind.
+    pub(super) fn end(mut self, failure: Option<&Failure>) {
+        if let Some(failure) = failure {
+            let (what, hint) = failure.parts();
+            let step = self.step.name();
+            if self.json {
+                let facts = json!({"error": what, "hint": hint});
+                self.steps.push(json!({"step": step, "status": "failed", "facts": facts}));
+            } else {
+                eprintln!("✗ {step}: {what}");
+                if let Some(hint) = hint {
+                    eprintln!("  hint: {hint}");
+                }
+            }
+        } else {
+            self.line("Done!");
+        }
+        if self.json {
+            let result = json!({"ok": failure.is_none(), "steps": self.steps, "warnings": self.warnings});
+            println!("{result:#}");
+        }
+    }
+
+    /// A bar for a build or a transfer; without a terminal none.
+    pub(super) fn bar(&self) -> Bar {
+        let target = if self.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.enable_steady_tick(Duration::from_millis(120));
+        // Both are literals that the library accepts.
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {elapsed} {wide_msg}") {
+            bar.set_style(style);
+        }
+        Bar { bar, layers: Vec::new(), json: self.json }
+    }
+}
+
+/// One line that changes: the newest of a build, or the bytes of all layers together.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    layers: Vec<(String, u64, u64)>,
+    json: bool,
+}
+
+impl Bar {
+    pub(super) fn show(&mut self, progress: Progress) {
+        match progress {
+            Progress::Line(line) => {
+                tracing::info!("{line}");
+                // Without a terminal the steps of a build are what shows that it goes on.
+                if self.bar.is_hidden() && !self.json && line.starts_with("Step ") {
+                    println!("  {line}");
+                }
+                self.bar.set_message(line);
+            }
+            Progress::Layer { id, status, bytes } => {
+                tracing::debug!("{id} {status}");
+                let Some((now, all)) = bytes else { return };
+                match self.layers.iter_mut().find(|(other, _, _)| *other == id) {
+                    Some(layer) => (layer.1, layer.2) = (now, all),
+                    None => self.layers.push((id, now, all)),
+                }
+                let sum = |of: fn(&(String, u64, u64)) -> u64| self.layers.iter().map(of).sum::<u64>();
+                let (now, all) = (sum(|layer| layer.1.min(layer.2)), sum(|layer| layer.2));
+                self.bar.set_message(format!("{status}: {} of {}", size(now), size(all)));
+            }
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Bytes for a reader: in MB or GB, as registries count them.
+pub(super) fn size(bytes: u64) -> String {
+    if bytes < 1_000_000_000 {
+        format!("{:.1} MB", bytes as f64 / 1e6)
+    } else {
+        format!("{:.1} GB", bytes as f64 / 1e9)
+    }
+}

@@ -1,0 +1,370 @@
+//! `sv spot-check`: the image, pulled as Score pulls it and shut in as Score shuts it in, is asked again what
+//! the live miner answered.
+//!
+//! Two containers of the image on a network that leads nowhere: one serves, the other is what Score's cluster
+//! is around it, the clips' host and the checker (`sv spot-check-runner`). So this works wherever the engine is.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use adit_chain::Netuid;
+use adit_docker::{Container, Engine, Registry, Stored};
+use adit_journal::Entries;
+use adit_keys::Hotkey;
+use adit_media::Ffmpeg;
+use adit_outbound::{AddressGuard, Client, Limits};
+use adit_private_track::JOURNAL_FILE;
+use adit_private_track::deployment::{DATA_FOLDER, LARGEST_IMAGE, MINER_LABEL, PORT, Target, checked, checker};
+use adit_private_track::spot_check::{Check, Job, Status, Verdict, answer_first, check, jobs_from_journal, read_jobs};
+use adit_scoring::soccer::Event;
+use adit_settings::{Environment, var};
+use adit_synthetic::{Match, MatchFormat};
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::block_on;
+use crate::cli::deploy::{SpotCheck, SpotCheckRunner};
+use crate::failure::Failure;
+
+/// From the pull to the last answer (section 7).
+const WHOLE: Duration = Duration::from_secs(720);
+/// Largest journal that is read out of a container, and all clips together, in bytes.
+const LARGEST_JOURNAL: usize = 256 << 20;
+const LARGEST_CLIPS: u64 = 1 << 30;
+/// Time for one clip to be fetched.
+const FETCH: Duration = Duration::from_secs(60);
+/// What is drawn where nothing is recorded.
+const FORMAT: MatchFormat = MatchFormat { width: 640, height: 360, fps: 25, seconds: 10 };
+const DRAWING: Duration = Duration::from_secs(60);
+/// Where the checker finds its list and the clips.
+const FOLDER: &str = "/spot-check";
+/// Lines of a container's log that are shown where something broke.
+const LAST_LINES: usize = 50;
+
+pub(crate) fn run(env: &Environment, args: &SpotCheck) -> Result<ExitCode, Failure> {
+    let env = args.image.settings(env);
+    block_on(async {
+        let target = Target::from_settings(&env, &args.image.tag)?;
+        let engine = Engine::connect(env.text(&var::DOCKER_HOST)?).await?;
+        let registry = Registry::of(&target.image, target.credentials.as_ref());
+        let found = match &args.digest {
+            Some(digest) => registry.stored_at(digest).await?,
+            None => registry.stored().await?,
+        };
+        let stored = in_bounds(&target, found)?;
+        let netuid = args.netuid.resolve(&env)?;
+        let image = target.image.at(&stored.digest);
+        let say = |line: &str| {
+            if !args.json {
+                println!("{line}");
+            }
+        };
+        say(&format!("Checking {image}"));
+        let jobs = Jobs::recorded(&env, &engine, args, &image).await?;
+        let jobs = if jobs.list.is_empty() {
+            say("  nothing recorded of this image can be asked again: a drawn match is asked twice");
+            Jobs::drawn(&env).await?
+        } else {
+            say(&format!("  {} recorded challenges are asked again", jobs.list.len()));
+            jobs
+        };
+        let verdicts = examine(&env, &engine, &target, &stored.digest, netuid, jobs).await?;
+        let passed = verdicts.iter().all(|verdict| passes(verdict, args.score_only));
+        for verdict in &verdicts {
+            println!("{}", serde_json::to_string(verdict).map_err(Failure::new)?);
+            if verdict.status == Status::Pass && !passes(verdict, args.score_only) {
+                eprintln!(
+                    "✗ {}: within what Score allows, but not the same predictions: find out why before it is more",
+                    verdict.challenge_id
+                );
+            }
+        }
+        say(if passed { "✓ The image passes" } else { "✗ The image does not pass" });
+        Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+/// Score lets differ by 0.02; whoever differs at all is on the way there.
+pub(super) fn passes(verdict: &Verdict, score_only: bool) -> bool {
+    verdict.status == Status::Pass && (score_only || verdict.identical == Some(true))
+}
+
+fn in_bounds(target: &Target, found: Option<Stored>) -> Result<Stored, Failure> {
+    match found {
+        None => Err(Failure::new(format!("image_unavailable: the registry has no {}", target.image))
+            .hint("push it: `sv deploy-pt-miner --tag … --no-commit --no-start`")),
+        Some(stored) if stored.size > LARGEST_IMAGE => Err(Failure::new(format!(
+            "image_too_large: {} has {} bytes, and Score takes {LARGEST_IMAGE}",
+            target.image, stored.size
+        ))),
+        Some(stored) => Ok(stored),
+    }
+}
+
+/// The spot check that a deployment makes of what it has just pushed.
+pub(super) async fn check_for_deployment(
+    env: &Environment,
+    engine: &Engine,
+    target: &Target,
+    digest: &str,
+    netuid: Netuid,
+) -> Result<Vec<Verdict>, Failure> {
+    examine(env, engine, target, digest, netuid, Jobs::drawn(env).await?).await
+}
+
+/// What is asked, with the clips.
+struct Jobs {
+    list: Vec<Job>,
+    clips: tempfile::TempDir,
+}
+
+impl Jobs {
+    /// What the live miner's journal has of this image, as far as the clips can still be fetched.
+    async fn recorded(
+        env: &Environment,
+        engine: &Engine,
+        args: &SpotCheck,
+        image: &str,
+    ) -> Result<Self, Failure> {
+        let clips = tempfile::tempdir()?;
+        let most = usize::from(args.challenges);
+        let read = |entries: Entries<_>| jobs_from_journal(entries, Some(image), most);
+        let list = match journal(env, engine, args).await? {
+            None => Vec::new(),
+            Some(bytes) => read(Entries::new(bytes.as_slice()))?,
+        };
+        let allowed = env.text(&var::ALLOWED_HOSTS)?.unwrap_or_default();
+        let guard = AddressGuard::public_only().allowing(allowed).map_err(Failure::new)?;
+        let client = Client::new(guard)?;
+        let mut there = Vec::new();
+        let mut left = LARGEST_CLIPS;
+        for job in list {
+            let limits = Limits::new(Instant::now() + FETCH, left);
+            let fetching = async { client.get(&job.video_url, &limits).await?.bytes().await };
+            match fetching.await {
+                Ok(clip) => {
+                    left = left.saturating_sub(clip.len() as u64);
+                    tokio::fs::write(clips.path().join(&job.clip), clip).await?;
+                    there.push(job);
+                }
+                Err(error) => tracing::warn!("challenge {} is left out: its clip is gone: {error}", job.challenge_id),
+            }
+        }
+        Ok(Self { list: there, clips })
+    }
+
+    /// A match of our own, whose truth is known to the frame; the image is compared with itself.
+    async fn drawn(env: &Environment) -> Result<Self, Failure> {
+        let clips = tempfile::tempdir()?;
+        let ffmpeg = PathBuf::from(env.required(&var::FFMPEG)?);
+        let mut list = Vec::new();
+        for seed in 1..=2 {
+            let drawn = Match::new(seed, FORMAT);
+            let clip = format!("{seed}.mp4");
+            let encoder = Ffmpeg::find(Some(&ffmpeg)).await?;
+            drawn.write_clip(&encoder, &clips.path().join(&clip), Instant::now() + DRAWING).await?;
+            let truth = drawn.truth().iter().map(|one| Event::new(one.frame, one.action.clone())).collect();
+            list.push(Job {
+                miner_hotkey: own_hotkey(env),
+                challenge_id: format!("drawn-{seed}"),
+                video_url: format!("http://video-proxy/drawn/{seed}.mp4"),
+                clip,
+                live: None,
+                truth: Some(truth),
+                original_score: None,
+            });
+        }
+        Ok(Self { list, clips })
+    }
+
+    /// All of it as a tar archive for the checker.
+    fn tar(&self) -> Result<Vec<u8>, Failure> {
+        let mut tar = tar::Builder::new(Vec::new());
+        let folder = FOLDER.trim_start_matches('/');
+        let mut add = |name: &str, content: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, format!("{folder}/{name}"), content)
+        };
+        add("jobs.json", &serde_json::to_vec(&self.list).map_err(Failure::new)?)?;
+        for job in &self.list {
+            add(&job.clip, &std::fs::read(self.clips.path().join(&job.clip))?)?;
+        }
+        Ok(tar.into_inner()?)
+    }
+}
+
+/// For the lines of the checker only.
+fn own_hotkey(env: &Environment) -> String {
+    adit_private_track::own_hotkey(env).map(|hotkey: Hotkey| hotkey.to_string()).unwrap_or_default()
+}
+
+/// The live miner's journal: as told, else out of its container, else from this host's own folder.
+async fn journal(env: &Environment, engine: &Engine, args: &SpotCheck) -> Result<Option<Vec<u8>>, Failure> {
+    if let Some(file) = &args.journal {
+        let read = tokio::fs::read(file).await;
+        return read.map(Some).map_err(|error| {
+            Failure::new(format!("cannot read the journal {}: {error}", file.display()))
+        });
+    }
+    let port: u16 = env.parsed(&var::MINER_PORT, "a port from 0 to 65535")?;
+    let miners = engine.containers(MINER_LABEL, &port.to_string()).await?;
+    if let Some(miner) = miners.iter().find(|one| one.running).or(miners.first()) {
+        let path = format!("{DATA_FOLDER}/{JOURNAL_FILE}");
+        return Ok(engine.download(&miner.id, &path, LARGEST_JOURNAL).await?);
+    }
+    let Some(folder) = env.path(&var::DATA_FOLDER)? else { return Ok(None) };
+    Ok(tokio::fs::read(folder.join(JOURNAL_FILE)).await.ok())
+}
+
+/// Pulls the image and has it checked; what was made for it is removed, however it ends.
+async fn examine(
+    env: &Environment,
+    engine: &Engine,
+    target: &Target,
+    digest: &str,
+    netuid: Netuid,
+    jobs: Jobs,
+) -> Result<Vec<Verdict>, Failure> {
+    let deadline = Instant::now() + WHOLE;
+    let stage = Stage::new(env, engine, target.image.at(digest), netuid)?;
+    let result = tokio::select! {
+        result = timeout_at(deadline, stage.play(target, digest, &jobs)) => result.unwrap_or_else(|_| {
+            Err(Failure::new(format!("timeout: the spot check took longer than its {} s", WHOLE.as_secs())))
+        }),
+        stopped = tokio::signal::ctrl_c() => {
+            stopped?;
+            Err(Failure::new("stopped"))
+        }
+    };
+    stage.clear().await;
+    result
+}
+
+/// The containers of one check, and their network.
+struct Stage {
+    engine: Engine,
+    network: String,
+    miner: Container,
+    first: Container,
+    checker: Container,
+}
+
+impl Stage {
+    fn new(env: &Environment, engine: &Engine, image: String, netuid: Netuid) -> Result<Self, Failure> {
+        // Two checks on one engine do not meet.
+        let network = format!("pt-check-{}", std::process::id());
+        let gpus = super::deploy::gpus(env, engine)?;
+        let of = |role: &str| {
+            checked(format!("{network}-{role}"), &image, &network, netuid, engine.about().cpus, gpus)
+        };
+        let (miner, first) = (of("miner"), of("first"));
+        let command = ["sv", "spot-check-runner", FOLDER].map(str::to_owned).to_vec();
+        let checker = checker(format!("{network}-checker"), &image, &network, command);
+        Ok(Self { engine: engine.clone(), network, miner, first, checker })
+    }
+
+    async fn play(&self, target: &Target, digest: &str, jobs: &Jobs) -> Result<Vec<Verdict>, Failure> {
+        let engine = &self.engine;
+        engine.pull(&target.image, Some(digest), target.credentials.as_ref(), &mut |_| ()).await?;
+        engine.create_internal_network(&self.network, &[]).await?;
+        self.start(&self.miner, None).await?;
+        let url = |container: &Container| format!("http://{}:{PORT}", container.name);
+        let mut checker = self.checker.clone();
+        let mut more = vec!["--miner".to_owned(), url(&self.miner)];
+        if jobs.list.iter().any(|job| job.live.is_none()) {
+            self.start(&self.first, None).await?;
+            more.extend(["--first".to_owned(), url(&self.first)]);
+        }
+        // Score puts its own host into each URL before it looks at the host, so that none is refused for it.
+        for job in &jobs.list {
+            if let Some(host) = host_of(&job.video_url) {
+                more.extend(["--host".to_owned(), host]);
+            }
+        }
+        checker.command.get_or_insert_default().extend(more);
+        let id = self.start(&checker, Some(jobs.tar()?)).await?;
+
+        let mut output = Vec::new();
+        let mut parts = std::pin::pin!(engine.stdout(&id));
+        while let Some(part) = parts.next().await {
+            output.extend_from_slice(&part?);
+        }
+        let code = engine.wait(&id).await?;
+        let verdicts: Vec<Verdict> = String::from_utf8_lossy(&output)
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        if verdicts.len() == jobs.list.len() {
+            return Ok(verdicts);
+        }
+        let (said, miner) = (engine.logs(&id, LAST_LINES).await?, engine.logs(&self.miner.name, LAST_LINES).await?);
+        Err(Failure::new(format!(
+            "the checker ended with {code} and without a verdict:\n{}\nThe image's own last lines:\n{}",
+            said.trim_end(),
+            miner.trim_end()
+        ))
+        .hint("it is `sv spot-check-runner` of the image itself: an image that Dockerfile.miner did not make has none"))
+    }
+
+    async fn start(&self, container: &Container, files: Option<Vec<u8>>) -> Result<String, Failure> {
+        let id = self.engine.create(container).await?;
+        if let Some(tar) = files {
+            self.engine.upload(&id, "/", tar).await?;
+        }
+        self.engine.start(&id, container).await?;
+        Ok(id)
+    }
+
+    async fn clear(&self) {
+        for container in [&self.checker, &self.first, &self.miner] {
+            if let Err(error) = self.engine.remove(&container.name).await {
+                tracing::warn!("{}: {error}", container.name);
+            }
+        }
+        if let Err(error) = self.engine.remove_network(&self.network).await {
+            tracing::warn!("{}: {error}", self.network);
+        }
+    }
+}
+
+fn host_of(url: &str) -> Option<String> {
+    let rest = url.split_once("://")?.1;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    Some(host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase())
+}
+
+/// `sv spot-check-runner`: prints a line for each job.
+pub(crate) fn runner(args: &SpotCheckRunner) -> Result<ExitCode, Failure> {
+    block_on(async {
+        let mut jobs = read_jobs(&args.folder.join("jobs.json"))?;
+        let mut plan = Check::new(&args.miner, &args.folder);
+        plan.hosts.extend(args.host.iter().cloned());
+        // Both are containers beside this one.
+        let client = Client::new(AddressGuard::unrestricted())?;
+        if let Some(first) = &args.first {
+            answer_first(&client, &plan, first, &mut jobs).await?;
+        }
+        let verdicts = check(&client, &plan, &jobs).await?;
+        for verdict in &verdicts {
+            println!("{}", serde_json::to_string(verdict).map_err(Failure::new)?);
+        }
+        let passed = verdicts.iter().all(|verdict| verdict.status == Status::Pass);
+        Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_a_clip_is_its_name_alone() {
+        assert_eq!(host_of("https://SCOREDATA.me/a.mp4?x=1").as_deref(), Some("scoredata.me"));
+        assert_eq!(host_of("http://u:p@127.0.0.1:8080/a").as_deref(), Some("127.0.0.1"));
+        assert_eq!(host_of("nothing"), None);
+    }
+}
