@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use url::Url;
 
@@ -168,11 +168,10 @@ impl Client {
         }
     }
 
-    /// Posts `body` and reads the whole answer, whatever its status. Never redirected, never retried; the
-    /// wait for the first byte of the answer is bounded by the deadline alone.
+    /// Posts `body`: [`Client::request`] with that method.
     ///
     /// # Errors
-    /// Any [`FetchError`] but `Status` and `Redirect`.
+    /// As [`Client::request`].
     pub async fn post(
         &self,
         url: &str,
@@ -180,8 +179,24 @@ impl Client {
         body: impl Into<Bytes>,
         limits: &Limits,
     ) -> Result<Response, FetchError> {
+        self.request(Method::POST, url, headers, body, limits).await
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status. Never redirected, never retried; the
+    /// wait for the first byte of the answer is bounded by the deadline alone.
+    ///
+    /// # Errors
+    /// Any [`FetchError`] but `Status` and `Redirect`.
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: impl Into<Bytes>,
+        limits: &Limits,
+    ) -> Result<Response, FetchError> {
         let url = self.guard.check_url(url)?;
-        let request = self.http.post(url.clone()).headers(headers).body(body.into());
+        let request = self.http.request(method, url.clone()).headers(headers).body(body.into());
         let response = match timeout_at(limits.deadline, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(FetchError::from_send(&host(&url), &error)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adit_outbound::{AddressGuard, Client, FetchError, Limits};
 use adit_stand_in::video_host::{Reply, VideoHost};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::Instant,
@@ -218,6 +218,40 @@ async fn a_post_returns_any_status_and_is_not_redirected() {
     let url = host.serve("/busy", Reply::bytes(r#"{"detail":"busy"}"#).status(503));
     let answer = loopback().post(&url, HeaderMap::new(), "{}", &limits()).await.unwrap();
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (503, &br#"{"detail":"busy"}"#[..]));
+}
+
+#[tokio::test]
+async fn any_method_is_sent_as_it_is_and_any_answer_is_read() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v2/x?y=z", listener.local_addr().unwrap());
+    // The answer to HEAD announces a body that must neither come nor count.
+    let cases = [
+        (Method::GET, "", "404 Not Found\r\ncontent-length: 4\r\n\r\ngone", "gone"),
+        (Method::HEAD, "", "200 OK\r\ncontent-length: 99999999999\r\n\r\n", ""),
+        (Method::PUT, r#"{"a":1}"#, "204 No Content\r\n\r\n", ""),
+        (Method::DELETE, "", "307 Temporary Redirect\r\nlocation: /z\r\ncontent-length: 0\r\n\r\n", ""),
+    ];
+    for (method, body, answer, read) in cases {
+        let request = async {
+            let headers =
+                HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer x"))]);
+            loopback().request(method.clone(), &url, headers, body, &limits()).await.unwrap()
+        };
+        let serve = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !(seen.windows(4).any(|end| end == b"\r\n\r\n") && seen.ends_with(body.as_bytes())) {
+                assert!(socket.read_buf(&mut seen).await.unwrap() > 0);
+            }
+            socket.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
+            String::from_utf8(seen).unwrap()
+        };
+        let (answered, seen) = tokio::join!(request, serve);
+        assert!(seen.starts_with(&format!("{method} /v2/x?y=z HTTP/1.1\r\n")), "{seen}");
+        assert!(seen.contains("authorization: Bearer x\r\n"), "{seen}");
+        assert!(answer.starts_with(answered.status.as_str()), "{method}: {}", answered.status);
+        assert_eq!(answered.body, read, "{method}");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::skip;
+
 /// The first start installs packages.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// It stops by itself where a test that was killed could not stop it.
@@ -46,12 +48,6 @@ pub fn script() -> Option<PathBuf> {
 pub fn newest_metadata() -> Option<Vec<u8>> {
     let file = script()?.with_file_name("metadata-2026-04.scale");
     Some(std::fs::read(file).expect("the metadata beside the start script"))
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
-fn skip(why: &str) {
-    assert!(std::env::var_os("ADIT_CI").is_none_or(|value| value != "1"), "{why}");
-    eprintln!("skipped: {why}");
 }
 
 impl LocalChain {

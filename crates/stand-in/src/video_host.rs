@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
+    future::ready,
     io,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
@@ -18,8 +18,9 @@ use futures_util::{Stream, stream};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::StreamBody;
 use hyper::body::{Frame, Incoming};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::http1;
 
 const CHUNK: usize = 64 * 1024;
 static FILLER: [u8; CHUNK] = [0; CHUNK];
@@ -161,7 +162,8 @@ impl VideoHost {
         let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State::default()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&state)));
+        let shared = Arc::clone(&state);
+        tasks.spawn(http1::accept(listener, move |request| ready(Ok(answer(&request, &shared)))));
         Ok(Self { address, state, _tasks: tasks })
     }
 
@@ -193,28 +195,6 @@ impl VideoHost {
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
         lock(&self.state).served.iter().map(|one| one.sent).sum()
-    }
-}
-
-async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok((socket, _)) = listener.accept().await else {
-            continue;
-        };
-        while connections.try_join_next().is_some() {}
-        let state = Arc::clone(&state);
-        connections.spawn(async move {
-            let service = hyper::service::service_fn(move |request| {
-                let answer = answer(&request, &state);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            // A client that hangs up in the middle is what many tests do: not an error here.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(socket), service)
-                .await;
-        });
     }
 }
 
