@@ -92,6 +92,12 @@ impl Node {
         lock(&self.shared.asked).clone()
     }
 
+    /// The extrinsics that got into a block since the script was set, oldest first.
+    #[must_use]
+    pub fn submitted(&self) -> Vec<Vec<u8>> {
+        lock(&self.shared.state).submitted.clone()
+    }
+
     /// Answers from another script from now on. Subscribers are told of another newest block and another spec
     /// version. Blocks that were made for extrinsics are forgotten.
     pub fn set(&self, script: NodeScript) {

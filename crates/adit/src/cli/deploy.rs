@@ -72,6 +72,9 @@ pub(crate) struct DeployPtMiner {
     /// The Dockerfile, in that folder
     #[arg(long, value_name = "NAME", default_value = "Dockerfile.miner")]
     pub(crate) dockerfile: String,
+    /// A value for an ARG of the Dockerfile, such as RUNTIME_IMAGE; never a secret, since it stays in the image
+    #[arg(long, value_name = "NAME=VALUE", value_parser = build_arg)]
+    pub(crate) build_arg: Vec<(String, String)>,
     /// How long the commitment may take to be revealed, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = REVEAL)]
     pub(crate) reveal_timeout: u64,
@@ -83,6 +86,11 @@ pub(crate) struct DeployPtMiner {
     pub(crate) password: PasswordArgs,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
+}
+
+fn build_arg(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl DeployPtMiner {

@@ -95,11 +95,13 @@ pub(crate) enum SvCommand {
     )]
     DeployPtMiner(Box<DeployPtMiner>),
     /// Pull the miner's image and have it answer again what was answered live, as Score's spot check does
-    #[command(after_help = "Prints the checker's line of JSON for each challenge. Exit code 1 where one fails, or \
+    #[command(
+        after_help = "Prints the checker's line of JSON for each challenge. Exit code 1 where one fails, or \
         where the predictions are not the same, byte for byte.\n\n\
         Examples:\n  \
         sv spot-check --tag v1.0.0\n  \
-        sv spot-check --tag v1.0.0 --challenges 10 --json")]
+        sv spot-check --tag v1.0.0 --challenges 10 --json"
+    )]
     SpotCheck(SpotCheck),
     /// The checker within a spot check's container
     #[command(hide = true)]

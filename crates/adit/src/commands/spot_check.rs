@@ -15,8 +15,12 @@ use adit_keys::Hotkey;
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client, Limits};
 use adit_private_track::JOURNAL_FILE;
-use adit_private_track::deployment::{DATA_FOLDER, LARGEST_IMAGE, MINER_LABEL, PORT, Target, checked, checker};
-use adit_private_track::spot_check::{Check, Job, Status, Verdict, answer_first, check, jobs_from_journal, read_jobs};
+use adit_private_track::deployment::{
+    DATA_FOLDER, LARGEST_IMAGE, MINER_LABEL, PORT, Target, checked, checker,
+};
+use adit_private_track::spot_check::{
+    Check, Job, Status, Verdict, answer_first, check, jobs_from_journal, read_jobs,
+};
 use adit_scoring::soccer::Event;
 use adit_settings::{Environment, var};
 use adit_synthetic::{Match, MatchFormat};
@@ -148,7 +152,9 @@ impl Jobs {
                     tokio::fs::write(clips.path().join(&job.clip), clip).await?;
                     there.push(job);
                 }
-                Err(error) => tracing::warn!("challenge {} is left out: its clip is gone: {error}", job.challenge_id),
+                Err(error) => {
+                    tracing::warn!("challenge {} is left out: its clip is gone: {error}", job.challenge_id)
+                }
             }
         }
         Ok(Self { list: there, clips })
@@ -205,9 +211,9 @@ fn own_hotkey(env: &Environment) -> String {
 async fn journal(env: &Environment, engine: &Engine, args: &SpotCheck) -> Result<Option<Vec<u8>>, Failure> {
     if let Some(file) = &args.journal {
         let read = tokio::fs::read(file).await;
-        return read.map(Some).map_err(|error| {
-            Failure::new(format!("cannot read the journal {}: {error}", file.display()))
-        });
+        return read
+            .map(Some)
+            .map_err(|error| Failure::new(format!("cannot read the journal {}: {error}", file.display())));
     }
     let port: u16 = env.parsed(&var::MINER_PORT, "a port from 0 to 65535")?;
     let miners = engine.containers(MINER_LABEL, &port.to_string()).await?;
@@ -300,7 +306,8 @@ impl Stage {
         if verdicts.len() == jobs.list.len() {
             return Ok(verdicts);
         }
-        let (said, miner) = (engine.logs(&id, LAST_LINES).await?, engine.logs(&self.miner.name, LAST_LINES).await?);
+        let (said, miner) =
+            (engine.logs(&id, LAST_LINES).await?, engine.logs(&self.miner.name, LAST_LINES).await?);
         Err(Failure::new(format!(
             "the checker ended with {code} and without a verdict:\n{}\nThe image's own last lines:\n{}",
             said.trim_end(),

@@ -30,7 +30,7 @@ fn refused(chain: &str, folder: &Path, arguments: &[&str]) -> String {
 }
 
 /// Makes a wallet of one of the chain's accounts.
-fn account(folder: &Path, name: &str, coldkey: &str, hotkey: &str) {
+pub(crate) fn account(folder: &Path, name: &str, coldkey: &str, hotkey: &str) {
     for (kind, uri) in [("regen-coldkey", coldkey), ("regen-hotkey", hotkey)] {
         let uri = LocalChain::uri(uri);
         answer("local", folder, &["wallet", kind, "--wallet.name", name, "--no-password", "--uri", &uri]);

@@ -8,6 +8,7 @@
 
 mod base_image;
 mod chain;
+mod deploy;
 mod doctor;
 mod foreign_clips;
 mod image;

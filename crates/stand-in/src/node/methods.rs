@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) blocks: Blocks,
     /// Blocks that were made for an extrinsic, by number: the extrinsic, and the events.
     made: BTreeMap<u32, (Vec<u8>, Vec<u8>)>,
+    /// Extrinsics that got into a block, oldest first.
+    pub(super) submitted: Vec<Vec<u8>>,
 }
 
 /// What a client can subscribe to.
@@ -98,7 +100,7 @@ pub(super) enum Answer {
 impl State {
     pub(super) fn new(script: NodeScript) -> Self {
         let blocks = Blocks::up_to(script.genesis, script.head);
-        Self { script, blocks, made: BTreeMap::new() }
+        Self { script, blocks, made: BTreeMap::new(), submitted: Vec::new() }
     }
 
     /// Answers one request. May make a block.
@@ -199,6 +201,7 @@ impl State {
         self.script.now_ms += BLOCK_MS;
         self.script.nonce += 1;
         self.blocks = Blocks::up_to(self.script.genesis, self.script.head);
+        self.submitted.push(extrinsic.clone());
         self.made.insert(self.script.head, (extrinsic, runtime::events(failed)));
         let hash = hexed(self.blocks.head_hash());
         let end =

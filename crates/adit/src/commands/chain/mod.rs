@@ -104,7 +104,11 @@ pub(crate) async fn send(
 
 /// Reads what a sent call should have done, until `read` finds it. Where it is unknown whether a block took
 /// the call, that is looked for a while.
-pub(crate) async fn read_back<T, R>(chain: &Chain, sent: &Sent, read: impl Fn(Head) -> R) -> Result<Option<T>, Failure>
+pub(crate) async fn read_back<T, R>(
+    chain: &Chain,
+    sent: &Sent,
+    read: impl Fn(Head) -> R,
+) -> Result<Option<T>, Failure>
 where
     R: Future<Output = Result<Option<T>, ChainError>>,
 {

@@ -25,7 +25,7 @@ pub(super) fn prepare(
 ) -> Result<(Context, Build), Failure> {
     let context = baked.context(root, &args.dockerfile)?;
     let mut build = Build::new(target.image.to_string());
-    build.args.clone_from(&baked.args);
+    build.args = [&baked.args[..], &args.build_arg].concat();
     Ok((context, build))
 }
 

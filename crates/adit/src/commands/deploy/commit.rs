@@ -82,13 +82,13 @@ pub(super) fn call(netuid: Netuid, text: &str) -> Result<Call, Failure> {
 
 pub(super) async fn commit(
     deployment: &Deployment,
-    committing: &Committing,
+    committing: Committing,
     digest: &str,
     say: &mut Say,
 ) -> Result<(), Failure> {
-    let Committing { chain, hotkey, key, .. } = committing;
-    let (netuid, hotkey) = (deployment.netuid, *hotkey);
     let text = committing.text(deployment, digest);
+    let Committing { chain, hotkey, key, .. } = committing;
+    let (chain, netuid) = (&chain, deployment.netuid);
     say.begin(Step::Commit, format_args!("Committing on-chain: {text}"));
     let (before, revealed) = chain
         .read(|head| async move {
@@ -108,9 +108,9 @@ pub(super) async fn commit(
             return Ok(());
         }
     }
-    let Some(key) = key else { return Err(Failure::new("there is no key to sign with")) };
+    let key = || key.ok_or_else(|| Failure::new("there is no key to sign with"));
     let call = call(netuid, &text)?;
-    let sent = send(chain, &call, hotkey, &SendArgs::unasked(), || Ok(key.clone())).await?;
+    let sent = send(chain, &call, hotkey, &SendArgs::unasked(), key).await?;
     let shown = read_back(chain, &sent, |head| {
         let text = text.clone();
         async move {

@@ -14,7 +14,8 @@ use crate::failure::Failure;
 
 /// Time for the Manifest's index and file.
 const PATIENCE: Duration = Duration::from_secs(20);
-const HINT: &str = "name it: --element-id manako/DetectFootballEvent (the soccer element; MINER_MODE says what yours is)";
+const HINT: &str =
+    "name it: --element-id manako/DetectFootballEvent (the soccer element; MINER_MODE says what yours is)";
 
 /// As told, else the only private element there is, else asked for.
 pub(super) async fn choose(
@@ -36,14 +37,20 @@ pub(super) async fn choose(
     if loaded.manifest.is_expired_at(block) {
         say.warn(format_args!("Score's Manifest has expired at block {}", loaded.manifest.expiry_block));
     }
-    let elements: Vec<String> = loaded.manifest.private_elements().map(|element| element.id.clone()).collect();
+    let elements: Vec<String> =
+        loaded.manifest.private_elements().map(|element| element.id.clone()).collect();
     match elements.as_slice() {
         [] => Err(Failure::new("Score's Manifest has no private element").hint(HINT)),
         [only] => Ok(only.clone()),
         several => {
-            let picked = if args.json { None } else { choose_one("Which element does the miner answer for?", several)? };
+            let picked = if args.json {
+                None
+            } else {
+                choose_one("Which element does the miner answer for?", several)?
+            };
             picked.map(|index| several[index].clone()).ok_or_else(|| {
-                Failure::new(format!("the Manifest has several private elements: {}", several.join(", "))).hint(HINT)
+                Failure::new(format!("the Manifest has several private elements: {}", several.join(", ")))
+                    .hint(HINT)
             })
         }
     }

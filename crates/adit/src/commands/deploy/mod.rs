@@ -71,7 +71,7 @@ async fn deploy(
     say: &mut Say,
     started: &mut start::Started,
 ) -> Result<(), Failure> {
-    let deployment = preflight(env, args, say).await?;
+    let mut deployment = preflight(env, args, say).await?;
     if deployment.args.dry_run {
         return plan::show(&deployment, say).await;
     }
@@ -84,7 +84,7 @@ async fn deploy(
     };
     if let Some(stored) = &stored {
         push::share(&deployment, say).await?;
-        if let Some(committing) = &deployment.committing {
+        if let Some(committing) = deployment.committing.take() {
             offer_spot_check(&deployment, &stored.digest, say).await?;
             commit::commit(&deployment, committing, &stored.digest, say).await?;
         } else {
@@ -116,7 +116,9 @@ async fn preflight(env: &Environment, args: DeployPtMiner, say: &mut Say) -> Res
     let netuid = args.netuid.resolve(&env)?;
     let port: u16 = env.parsed(&var::MINER_PORT, "a port from 1 to 65535")?;
     if port == 0 && !args.no_start {
-        return Err(env.invalid(&var::MINER_PORT, "a port from 1 to 65535, where a container is started").into());
+        return Err(env
+            .invalid(&var::MINER_PORT, "a port from 1 to 65535, where a container is started")
+            .into());
     }
     let wallet = args.wallet.resolve(&env)?;
     let hotkey = own_hotkey(&env, &args, &wallet)?;
@@ -135,9 +137,7 @@ async fn preflight(env: &Environment, args: DeployPtMiner, say: &mut Say) -> Res
         None
     };
     let predictor = baked.predictor;
-    Ok(Deployment {
-        env, args, target, engine, context, build, predictor, netuid, hotkey, port, committing,
-    })
+    Ok(Deployment { env, args, target, engine, context, build, predictor, netuid, hotkey, port, committing })
 }
 
 /// The hotkey's address. Needed to commit, and by a miner that checks signatures.

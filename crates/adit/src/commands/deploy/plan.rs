@@ -40,7 +40,10 @@ pub(super) async fn show(deployment: &Deployment, say: &mut Say) -> Result<(), F
                     "call_bytes": plan.call_data.len(), "spec_version": plan.spec_version,
                 });
                 say.done(
-                    format_args!("The chain takes the call ({} bytes, sealed for a block)", plan.call_data.len()),
+                    format_args!(
+                        "The chain takes the call ({} bytes, sealed for a block)",
+                        plan.call_data.len()
+                    ),
                     false,
                     facts,
                 );
@@ -85,7 +88,11 @@ fn show_push(deployment: &Deployment, say: &mut Say) {
             for request in &requests {
                 say.line(format_args!("  {request}"));
             }
-            say.done(format_args!("To a private repository of {}", target.username), false, json!({"requests": requests}));
+            say.done(
+                format_args!("To a private repository of {}", target.username),
+                false,
+                json!({"requests": requests}),
+            );
         }
         Sharing::ByHand { account, .. } => say.done(
             format_args!("Access for {account} would be given by hand"),

@@ -32,18 +32,18 @@ pub(super) async fn push(deployment: &Deployment, image: &Image, say: &mut Say) 
         // A repository that is not there yet is refused by some registries, like one of somebody else.
         Ok(_) | Err(RegistryError::Denied { .. }) => {
             let mut bar = say.bar();
-            let pushing = deployment.engine.push(&target.image, target.credentials.as_ref(), &mut |progress| {
-                bar.show(progress);
-            });
-            pushing.await.map_err(explained(deployment))?;
+            let mut show = |progress| bar.show(progress);
+            let pushed = deployment.engine.push(&target.image, target.credentials.as_ref(), &mut show).await;
             drop(bar);
+            pushed.map_err(explained(deployment))?;
             (read_back(deployment, &registry, image).await?, false)
         }
         Err(error) => return Err(error.into()),
     };
     refuse_large(stored.size)?;
     refuse_public(deployment, say).await?;
-    let facts = json!({"image": target.image.to_string(), "digest": stored.digest, "size_bytes": stored.size});
+    let facts =
+        json!({"image": target.image.to_string(), "digest": stored.digest, "size_bytes": stored.size});
     say.done("Push complete", already, facts);
     say.line(format_args!("  {} ({})", target.image.at(&stored.digest), size(stored.size)));
     Ok(stored)
@@ -102,21 +102,22 @@ async fn refuse_public(deployment: &Deployment, say: &mut Say) -> Result<(), Fai
 }
 
 fn public(repo: &str) -> Failure {
-    Failure::new(format!("{repo} is public: other miners could pull your model")).hint(
-        "make it private in the registry's settings and run the command again, or say --allow-public",
-    )
+    Failure::new(format!("{repo} is public: other miners could pull your model"))
+        .hint("make it private in the registry's settings and run the command again, or say --allow-public")
 }
 
 /// What the guide says of a push that fails.
 fn explained(deployment: &Deployment) -> impl Fn(adit_docker::EngineError) -> Failure {
     let registry = deployment.target.image.registry().to_owned();
     let (user, token) = (deployment.target.username.clone(), deployment.target.token_variable);
-    move |error| match &error {
+    move |error| {
+        match &error {
         adit_docker::EngineError::Denied { .. } => Failure::new(error).hint(format!(
             "try the token alone: echo ${token} | docker login {registry} -u {user} --password-stdin; it must be \
              allowed to write"
         )),
         _ => error.into(),
+    }
     }
 }
 
@@ -165,7 +166,8 @@ pub(super) async fn share(deployment: &Deployment, say: &mut Say) -> Result<(), 
             // A session does not outlive a long push.
             let (api, deadline) = (hub_api(deployment, hub)?, hub_deadline());
             let session = api.login(deadline).await?;
-            let already = matches!(session.share(&hub.repository, name, deadline).await?, Share::Shared { .. });
+            let already =
+                matches!(session.share(&hub.repository, name, deadline).await?, Share::Shared { .. });
             if !already {
                 session.add_collaborator(&hub.repository, name, deadline).await?;
                 match session.share(&hub.repository, name, deadline).await? {

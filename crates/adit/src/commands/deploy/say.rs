@@ -51,11 +51,7 @@ impl Say {
         Self { json, step: Step::Preflight, steps: Vec::new(), warnings: Vec::new() }
     }
 
-    /// The step that goes on.
-    pub(super) fn step(&self) -> Step {
-        self.step
-    }
-
+    /// The step that goes on from here.
     pub(super) fn begin(&mut self, step: Step, line: impl Display) {
         self.step = step;
         self.line(line);
@@ -91,7 +87,8 @@ impl Say {
     /// What to do by hand.
     pub(super) fn by_hand(&mut self, step: Step, text: impl Display) {
         self.line(format_args!("→ {text}"));
-        self.steps.push(json!({"step": step.name(), "status": "by hand", "facts": {"todo": text.to_string()}}));
+        self.steps
+            .push(json!({"step": step.name(), "status": "by hand", "facts": {"todo": text.to_string()}}));
     }
 
     /// The end, of whichever kind.

@@ -58,8 +58,10 @@ impl Started {
 /// Settings that a container cannot have, or a spot check will not.
 pub(super) fn look_at_settings(env: &Environment, say: &mut Say) -> Result<(), Failure> {
     if env.text(&var::STAKE_TABLE_FILE)?.is_some() {
-        return Err(Failure::new("STAKE_TABLE_FILE names a file of this host, which the container does not have")
-            .hint("leave it unset, and the stakes come from the chain; or run the miner by `sv serve`"));
+        return Err(Failure::new(
+            "STAKE_TABLE_FILE names a file of this host, which the container does not have",
+        )
+        .hint("leave it unset, and the stakes come from the chain; or run the miner by `sv serve`"));
     }
     let names = worker_variables(env)?;
     if !names.is_empty() {
@@ -88,7 +90,7 @@ pub(super) async fn look_at_port(engine: &Engine, port: u16) -> Result<(), Failu
     }
 }
 
-pub(super) fn gpus(env: &Environment, engine: &Engine) -> Result<bool, Failure> {
+pub(in crate::commands) fn gpus(env: &Environment, engine: &Engine) -> Result<bool, Failure> {
     match env.required(&var::GPUS)? {
         "auto" => Ok(engine.about().gpus),
         "all" => Ok(true),
@@ -109,7 +111,8 @@ pub(super) async fn start(
     let live = Live {
         // By id: a tag could mean another image by now.
         image: image.id.clone(),
-        known_as: stored.map_or_else(|| image.id.clone(), |stored| deployment.target.image.at(&stored.digest)),
+        known_as: stored
+            .map_or_else(|| image.id.clone(), |stored| deployment.target.image.at(&stored.digest)),
         hotkey: deployment.hotkey,
         port: *port,
         gpus: gpus(env, engine)?,
@@ -181,7 +184,9 @@ async fn await_answer(deployment: &Deployment, id: &str) -> Result<(), Failure> 
                 "the container ended at once ({why}) and was removed. Its last lines:\n{}",
                 log.trim_end()
             ))
-            .hint("the lines above say what is missing; `sv serve` runs the same miner without a container"));
+            .hint(
+                "the lines above say what is missing; `sv serve` runs the same miner without a container",
+            ));
         }
         if answers(deployment).await {
             return Ok(());
@@ -200,9 +205,12 @@ async fn await_answer(deployment: &Deployment, id: &str) -> Result<(), Failure> 
 }
 
 async fn answers(deployment: &Deployment) -> bool {
-    let host = deployment.engine.about().host.strip_prefix("tcp://").map_or("127.0.0.1", |host| {
-        host.rsplit_once(':').map_or(host, |(host, _)| host)
-    });
+    let host = deployment
+        .engine
+        .about()
+        .host
+        .strip_prefix("tcp://")
+        .map_or("127.0.0.1", |host| host.rsplit_once(':').map_or(host, |(host, _)| host));
     let url = format!("http://{host}:{}/docs", deployment.port);
     let asking = async {
         // Our own miner is on loopback, which the guard is there to refuse.

@@ -1,0 +1,348 @@
+//! `sv deploy-pt-miner` and `sv spot-check` against a real engine, a real registry and a real chain runtime. Docker
+//! Hub's web API is a stand-in.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use adit_private_track::deployment::Commitment;
+use adit_private_track::rehearsal::ClipHost;
+use adit_stand_in::docker_hub::DockerHub;
+use adit_stand_in::local_chain::{LocalChain, newest_metadata};
+use adit_stand_in::node::{Node, NodeScript};
+use adit_stand_in::registry::{PASSWORD, Registry, USER};
+use adit_synthetic::{Match, MatchFormat};
+use serde_json::{Value, json};
+
+use crate::base_image::{BaseImages, Engine, check_out};
+use crate::chain::account;
+use crate::process::{exchange, finish_within, get, program, shown};
+
+/// Builds, pushes and checks on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// Whose miner it is: registered on the local chain's subnet 44.
+const HOTKEY: &str = "5H6TiKX8XNWAfyzk8SDfCn7rvv1UVH7nyKVn8YQogq5Ky4rr";
+const ELEMENT: &str = "manako/DetectFootballEvent";
+/// Answers alike never.
+const RANDOM: &str = r#"
+import random
+from pathlib import Path
+from src.schemas import FramePrediction
+
+def predict_actions(video_path: Path) -> list[FramePrediction]:
+    return [FramePrediction(frame=random.randrange(10_000), action="goal") for _ in range(20)]
+"#;
+
+/// Everything that a deployment meets.
+struct World {
+    engine: Engine,
+    registry: Registry,
+    hub: DockerHub,
+    chain: LocalChain,
+    wallets: tempfile::TempDir,
+    checkout: tempfile::TempDir,
+    port: u16,
+}
+
+impl World {
+    async fn new() -> Option<Self> {
+        let (engine, registry) = (Engine::find()?, Registry::start()?);
+        let chain = LocalChain::start(&[])?;
+        let hub = DockerHub::start().await.unwrap();
+        hub.account(USER, PASSWORD);
+        let wallets = tempfile::tempdir().unwrap();
+        account(wallets.path(), "default", "//Miner", "//Miner//hot");
+        let hotkeys = wallets.path().join("default/hotkeys");
+        assert!(
+            hotkeys.join("default").is_file(),
+            "{:?}",
+            fs::read_dir(hotkeys).unwrap().collect::<Vec<_>>()
+        );
+        let checkout = tempfile::tempdir().unwrap();
+        check_out(checkout.path());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Some(Self { engine, registry, hub, chain, wallets, checkout, port })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program("sv");
+        let bases = BaseImages::of(&self.engine);
+        command
+            .args(arguments)
+            .env("DOCKER_HOST", std::env::var("ADIT_TEST_ENGINE").unwrap())
+            .env("DOCKERHUB_USERNAME", USER)
+            .env("DOCKERHUB_TOKEN", PASSWORD)
+            .env("ADIT_DOCKERHUB_API", self.hub.url())
+            .env("ADIT_DOCKERHUB_REGISTRY", self.registry.address().to_string())
+            .env("BITTENSOR_WALLET_PATH", self.wallets.path())
+            .env("BITTENSOR_SUBTENSOR_ENDPOINT", self.chain.url())
+            .env("MINER_PORT", self.port.to_string())
+            .env("BLACKLIST_ENABLED", "false")
+            .env("ADIT_ALLOWED_HOSTS", self.gateway().to_string());
+        if arguments[0] == "deploy-pt-miner" {
+            command.arg("--context").arg(self.checkout.path());
+            command.args(["--build-arg", &format!("BUILD_IMAGE={}", bases.build)]);
+            command.args(["--build-arg", &format!("RUNTIME_IMAGE={}", bases.runtime)]);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        finish_within(PATIENCE, &mut self.command(arguments), Stdio::null())
+    }
+
+    /// What a deployment with `--json` says, which must end with `code`.
+    #[track_caller]
+    fn deploy(&self, code: i32, arguments: &[&str]) -> Value {
+        let output = self.run(&[&["deploy-pt-miner", "--json"], arguments].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", shown(&output));
+        let text = shown(&output);
+        assert!(!text.contains(PASSWORD), "{text}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{text}"))
+    }
+
+    /// This host, as containers reach it.
+    fn gateway(&self) -> IpAddr {
+        let format = "{{(index .IPAM.Config 0).Gateway}}";
+        self.engine.docker(&["network", "inspect", "bridge", "-f", format]).parse().unwrap()
+    }
+
+    fn image(&self, tag: &str) -> String {
+        format!("{}/{USER}/pt-solution:{tag}", self.registry.address())
+    }
+
+    /// Puts a revealed commitment into the chain's storage, as the newer runtime would.
+    fn plant(&self, text: &str) {
+        let mut text = [compact(text.len()), text.as_bytes().to_vec()].concat();
+        let mut value = compact(1);
+        value.extend(compact(text.len()));
+        value.append(&mut text);
+        value.extend(60_u64.to_le_bytes());
+        let request = json!({
+            "jsonrpc": "2.0", "id": 1, "method": "dev_setStorage", "params": [[[REVEALED, format!("0x{}", hex(&value))]]],
+        });
+        self.rpc(&request);
+        self.rpc(&json!({"jsonrpc": "2.0", "id": 1, "method": "dev_newBlock", "params": [{"count": 1}]}));
+    }
+
+    fn rpc(&self, request: &Value) {
+        let address: SocketAddr = self.chain.url().trim_start_matches("ws://").parse().unwrap();
+        let body = request.to_string();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: c\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let answer = exchange(address, format!("{head}{body}").as_bytes());
+        assert!(answer.contains("\"result\"") && !answer.contains("\"error\""), "{answer}");
+    }
+
+    fn running(&self) -> Vec<String> {
+        let filter = format!("label=adit.private-track.port={}", self.port);
+        let listed = self.engine.docker(&["ps", "-q", "--filter", &filter]);
+        listed.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let filter = format!("label=adit.private-track.port={}", self.port);
+        let listed = self.engine.run(&["ps", "-aq", "--filter", &filter]);
+        for id in String::from_utf8_lossy(&listed.stdout).lines() {
+            self.engine.run(&["rm", "-f", id]);
+        }
+        self.engine.run(&["volume", "rm", "-f", &format!("pt-miner-{}", self.port)]);
+    }
+}
+
+/// `Commitments.RevealedCommitments` of subnet 44 and the hotkey, as the vectors of the chain crate have it.
+const REVEALED: &str = "0xca407206ec1ab726b2636c4b145ac2879055a2cffd4b296f38f2de8d9b333cab2c00a971402e0c363608de840b9a23c8441121ab84fcf05a7e1b7514959325d3b432b0d2f2f9fcf82758";
+/// `SubtensorModule.Uids` of them.
+const UID: &str = "658faa385070e074c85bf6b568cf0555aab1b4e78e1ea8305462ee53b3686dc82c009d98e30cfdaa5379f2dabce80d542cc4de840b9a23c8441121ab84fcf05a7e1b7514959325d3b432b0d2f2f9fcf82758";
+
+/// `SubtensorModule.NetworksAdded` of it.
+const SUBNET: &str = "658faa385070e074c85bf6b568cf05550e30450fc4d507a846032a7fa65d9a432c00";
+
+/// SCALE's compact length.
+fn compact(length: usize) -> Vec<u8> {
+    match length {
+        ..64 => vec![(length as u8) << 2],
+        64..16_384 => ((length as u16) << 2 | 1).to_le_bytes().to_vec(),
+        _ => panic!("{length} is too long for a test"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+/// Status and facts of a step.
+#[track_caller]
+fn step<'a>(result: &'a Value, name: &str) -> (&'a str, &'a Value) {
+    let steps = result["steps"].as_array().unwrap();
+    let found =
+        steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("no {name}: {result:#}"));
+    (found["status"].as_str().unwrap(), &found["facts"])
+}
+
+/// From a checkout to a miner that Score can check, each step read back, by the guide's one command.
+#[tokio::test(flavor = "multi_thread")]
+async fn from_a_checkout_to_a_checked_miner() {
+    let Some(world) = World::new().await else { return };
+    let tag = ["--tag", "v1.0.0", "--element-id", ELEMENT];
+
+    // Build, push, share.
+    let first = world.deploy(0, &[&tag[..], &["--no-commit", "--no-start"]].concat());
+    for name in ["build", "repository", "push", "share"] {
+        assert_eq!(step(&first, name).0, "done", "{name}: {first:#}");
+    }
+    assert_eq!((step(&first, "commit").0, step(&first, "start").0), ("skipped", "skipped"));
+    assert_eq!(world.hub.is_private("miner/pt-solution"), Some(true));
+    assert_eq!(world.hub.collaborators("miner/pt-solution"), [("scorevision".into(), "read".into())]);
+    let digest = step(&first, "push").1["digest"].as_str().unwrap().to_owned();
+    let shown_by_engine =
+        world.engine.docker(&["image", "inspect", "-f", "{{json .RepoDigests}}", &world.image("v1.0.0")]);
+    assert!(shown_by_engine.contains(&digest), "{shown_by_engine}");
+    assert!(
+        !Path::new("/root/.docker/config.json").exists() || {
+            !fs::read_to_string("/root/.docker/config.json")
+                .unwrap()
+                .contains(&world.registry.address().to_string())
+        }
+    );
+
+    // Commit. The local runtime has no time-locks, and says so.
+    let refused = world.deploy(1, &[&tag[..], &["--no-start"]].concat());
+    for name in ["build", "repository", "push", "share"] {
+        assert_eq!(step(&refused, name).0, "held", "{name}: {refused:#}");
+    }
+    let (status, facts) = step(&refused, "commit");
+    assert_eq!(status, "failed");
+    assert!(facts["error"].as_str().unwrap().contains("does not take these arguments"), "{facts}");
+    let text = Commitment {
+        image_repo: format!("{}/miner/pt-solution", world.registry.address()),
+        image_tag: "v1.0.0".into(),
+        image_digest: digest.clone(),
+        element_id: ELEMENT.into(),
+        hotkey: HOTKEY.parse().unwrap(),
+    };
+    let text = text.text();
+    await_no_reveal(&world, &tag, &text).await;
+    world.plant(&text);
+
+    // Start.
+    let whole = world.deploy(0, &tag);
+    for name in ["build", "repository", "push", "share", "commit"] {
+        assert_eq!(step(&whole, name).0, "held", "{name}: {whole:#}");
+    }
+    assert_eq!(step(&whole, "commit").1["text"], text.as_str());
+    let (status, facts) = step(&whole, "start");
+    assert_eq!(status, "done", "{whole:#}");
+    let container = facts["container"].as_str().unwrap();
+    let env =
+        world.engine.docker(&["inspect", "-f", "{{json .Config.Env}}{{json .HostConfig.Binds}}", container]);
+    assert!(!env.contains(PASSWORD) && !env.contains("wallets"), "{env}");
+    assert!(env.contains(&format!("ADIT_HOTKEY={HOTKEY}")) && env.contains(&digest), "{env}");
+    let again = world.deploy(0, &tag);
+    assert_eq!(step(&again, "start").0, "held", "{again:#}");
+    assert_eq!(step(&again, "start").1["container"], container);
+
+    // A signed challenge is answered, an unsigned one is not.
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("clip.mp4");
+    draw(&clip).await;
+    let host = ClipHost::start(&clip, world.gateway()).await.unwrap();
+    let miner = format!("http://127.0.0.1:{}", world.port);
+    let rehearsed =
+        world.run(&["rehearse", &host.url(), "--miner", &miner, "--miner-hotkey", HOTKEY, "--json"]);
+    assert_eq!(rehearsed.status.code(), Some(0), "{}", shown(&rehearsed));
+    let address = SocketAddr::from(([127, 0, 0, 1], world.port));
+    let unsigned = "POST /challenge HTTP/1.1\r\nHost: m\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+    assert!(exchange(address, unsigned.as_bytes()).starts_with("HTTP/1.1 422"));
+
+    // What it answered live is asked of the registry's image again.
+    let checked = world.run(&["spot-check", "--tag", "v1.0.0", "--json"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", shown(&checked));
+    let lines = String::from_utf8(checked.stdout).unwrap();
+    let verdicts: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(verdicts.len(), 3, "{lines}");
+    for verdict in &verdicts {
+        assert_eq!((&verdict["status"], &verdict["identical"]), (&"PASS".into(), &true.into()), "{verdict}");
+        assert_eq!(verdict["miner_hotkey"], HOTKEY);
+        assert!(verdict["challenge_id"].as_str().unwrap().starts_with("rehearsal-"), "{verdict}");
+    }
+
+    // Another version takes the place of the first, whose record stays.
+    let predictor = world.checkout.path().join("scorevision/miner/private_track/predictor.py");
+    fs::write(&predictor, RANDOM).unwrap();
+    let next = ["--tag", "v2", "--element-id", ELEMENT];
+    let random = world.deploy(0, &[&next[..], &["--no-commit", "--no-share"]].concat());
+    assert_eq!((step(&random, "build").0, step(&random, "start").0), ("done", "done"));
+    assert_eq!(world.running().len(), 1);
+    assert!(get(address, "/docs").starts_with("HTTP/1.1 200"));
+    // It has answered nothing yet, so it is compared with itself.
+    let checked = world.run(&["spot-check", "--tag", "v2", "--json"]);
+    assert_eq!(checked.status.code(), Some(1), "{}", shown(&checked));
+    let lines = String::from_utf8(checked.stdout).unwrap();
+    assert!(lines.contains(r#""status":"FAIL","reason":"score_mismatch""#), "{lines}");
+    // And is not committed by a deployment that looks first.
+    let stopped = world.deploy(1, &[&next[..], &["--spot-check"]].concat());
+    let (status, facts) = step(&stopped, "spot-check");
+    assert_eq!(status, "failed");
+    assert!(facts["error"].as_str().unwrap().contains("does not answer twice alike"), "{facts}");
+    // Nothing of the checks is left.
+    assert_eq!(world.engine.docker(&["ps", "-aq", "--filter", "name=pt-check-"]), "");
+    assert_eq!(world.engine.docker(&["network", "ls", "-q", "--filter", "name=pt-check-"]), "");
+}
+
+/// The newest runtime takes the call, byte for byte what the vectors say; but nobody reveals it.
+async fn await_no_reveal(world: &World, tag: &[&str], text: &str) {
+    let Some(metadata) = newest_metadata() else { return };
+    let script =
+        NodeScript::new(metadata).storage(unhex(SUBNET), [1]).storage(unhex(UID), 4_u16.to_le_bytes());
+    let node = Node::start(script).await.unwrap();
+    let arguments = [&["deploy-pt-miner", "--json", "--no-start", "--reveal-timeout", "4"], tag].concat();
+    let mut command = world.command(&arguments);
+    command.env("BITTENSOR_SUBTENSOR_ENDPOINT", node.url());
+    let output = tokio::task::spawn_blocking(move || finish_within(PATIENCE, &mut command, Stdio::null()));
+    let output = output.await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (status, facts) = step(&result, "commit");
+    assert_eq!(status, "failed");
+    assert!(
+        facts["error"].as_str().unwrap().contains("has not revealed that text on subnet 44 within 4 s"),
+        "{facts}"
+    );
+
+    let submitted = node.submitted();
+    assert_eq!(submitted.len(), 1);
+    // As in `set_reveal_commitment` of the vectors: the call, subnet 44, one field, TimelockEncrypted, the length of
+    // what is sealed, that, and the round as eight bytes.
+    let call = [0x12, 0x00, 0x2c, 0x00, 0x04, 0x86];
+    let extrinsic = &submitted[0];
+    let at = extrinsic.windows(call.len()).position(|window| window == call).expect("the call");
+    let sealed = text.len() + 2 + OVERHEAD;
+    let length = compact(sealed);
+    assert_eq!(extrinsic[at + call.len()..][..length.len()], length);
+    assert_eq!(extrinsic.len(), at + call.len() + length.len() + sealed + 8);
+    let round = u64::from_le_bytes(extrinsic[extrinsic.len() - 8..].try_into().unwrap());
+    let published = adit_chain::timelock::published_at(round).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!(published.abs_diff(now) < Duration::from_secs(60), "{published:?} {now:?}");
+}
+
+/// What sealing adds to a text with its length of two bytes.
+const OVERHEAD: usize = adit_chain::timelock::OVERHEAD;
+
+async fn draw(clip: &Path) {
+    let format = MatchFormat { width: 320, height: 180, fps: 25, seconds: 6 };
+    let ffmpeg = adit_media::Ffmpeg::find(None).await.unwrap();
+    let until = tokio::time::Instant::from_std(Instant::now() + Duration::from_secs(60));
+    Match::new(7, format).write_clip(&ffmpeg, clip, until).await.unwrap();
+}
