@@ -38,8 +38,7 @@ pub fn page() -> String {
         "# Environment variables\n\n\
          The process environment wins over `.env` (the nearest one upwards from the working directory, or the file \
          named by `ADIT_ENV_FILE`), and that over the default. ` # comments` after a value are removed in both. \
-         Names in the second column mean the same.\n\n\
-         `DOCKERHUB_*` belongs to commands that this version does not have yet.\n",
+         Names in the second column mean the same.\n",
     );
     for section in Section::ALL {
         let _ = writeln!(text, "\n## {}\n", section.title());

@@ -132,6 +132,18 @@ declare! {
         "Docker Hub access token with read, write and delete permission.").secret();
     DOCKERHUB_REPO = public("DOCKERHUB_REPO", DockerHub, Set("pt-solution  # Your private repo name (default: pt-solution)"),
         "Name of the private image repository.").or("pt-solution");
+    DOCKERHUB_API = public("ADIT_DOCKERHUB_API", DockerHub, Commented("https://hub.docker.com"),
+        "URL of Docker Hub's web API, which makes the repository and shares it.").or("https://hub.docker.com");
+    COLLABORATOR = public("ADIT_COLLABORATOR", DockerHub, Commented("scorevision"),
+        "Docker Hub account that may pull the image. The guide names scorevision; Score's later deploy command added mikhaelscore.").or("scorevision");
+    REGISTRY = public("ADIT_REGISTRY", DockerHub, Commented("dockerhub"),
+        "Where the image is pushed: dockerhub, ghcr (GitHub's registry, Score's choice since March 2026) or the host:port of another registry.").or("dockerhub");
+    GITHUB_USERNAME = public("GITHUB_USERNAME", DockerHub, Commented("your-github-username"),
+        "GitHub account that owns the image, for ADIT_REGISTRY=ghcr.");
+    GITHUB_TOKEN = public("GITHUB_TOKEN", DockerHub, Commented("your-github-token"),
+        "GitHub access token (classic) with the scope write:packages, for ADIT_REGISTRY=ghcr.").secret();
+    GHCR_REPO = public("GHCR_REPO", DockerHub, Commented("pt-solution"),
+        "Name of the image at GitHub's registry.").or("pt-solution");
 
     SUBTENSOR_NETWORK = public("SUBTENSOR_NETWORK", FiberSecurity, Set("finney"),
         "Network whose metagraph gives the stakes to the stake gate: finney, test or local.").or("finney");
