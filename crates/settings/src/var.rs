@@ -139,11 +139,11 @@ declare! {
     COLLABORATOR = public("ADIT_COLLABORATOR", DockerHub, Commented("scorevision"),
         "Score's account, which is given read access to the image: `scorevision` in the guide, `mikhaelscore` in some later code; on GHCR DataAndMike unless set.").or("scorevision");
     REGISTRY = public("ADIT_REGISTRY", DockerHub, Commented("dockerhub"),
-        "Where the image is pushed: dockerhub, ghcr or a registry's host:port.").or("dockerhub");
+        "Where the image is pushed: dockerhub, ghcr (GitHub's registry, Score's choice since March 2026) or the host:port of another registry.").or("dockerhub");
     GITHUB_USERNAME = public("GITHUB_USERNAME", DockerHub, Commented("your-github-username"),
         "GitHub account that owns the image repository, for ghcr.");
     GITHUB_TOKEN = public("GITHUB_TOKEN", DockerHub, Commented("your-github-token"),
-        "GitHub access token with write:packages, for ghcr.").secret();
+        "GitHub access token (classic) with the scope write:packages, for ghcr.").secret();
     GHCR_REPO = public("GHCR_REPO", DockerHub, Commented("pt-solution"),
         "Name of the private image repository on ghcr.").or("pt-solution");
     REGISTRY_USERNAME = public("ADIT_REGISTRY_USERNAME", DockerHub, Commented("me"),
