@@ -21,7 +21,6 @@ use adit_private_track::deployment::{
 use adit_private_track::spot_check::{
     Check, Job, Status, Verdict, answer_first, check, jobs_from_journal, read_jobs,
 };
-use adit_scoring::soccer::Event;
 use adit_settings::{Environment, var};
 use adit_synthetic::{Match, MatchFormat};
 use futures_util::StreamExt as _;
@@ -160,7 +159,8 @@ impl Jobs {
         Ok(Self { list: there, clips })
     }
 
-    /// A match of our own, whose truth is known to the frame; the image is compared with itself.
+    /// Drawn matches. The image is compared with itself: its first answer counts as the truth, since by the real one
+    /// two answers that differ could be worth nothing alike.
     async fn drawn(env: &Environment) -> Result<Self, Failure> {
         let clips = tempfile::tempdir()?;
         let ffmpeg = PathBuf::from(env.required(&var::FFMPEG)?);
@@ -170,14 +170,13 @@ impl Jobs {
             let clip = format!("{seed}.mp4");
             let encoder = Ffmpeg::find(Some(&ffmpeg)).await?;
             drawn.write_clip(&encoder, &clips.path().join(&clip), Instant::now() + DRAWING).await?;
-            let truth = drawn.truth().iter().map(|one| Event::new(one.frame, one.action.clone())).collect();
             list.push(Job {
                 miner_hotkey: own_hotkey(env),
                 challenge_id: format!("drawn-{seed}"),
                 video_url: format!("http://video-proxy/drawn/{seed}.mp4"),
                 clip,
                 live: None,
-                truth: Some(truth),
+                truth: None,
                 original_score: None,
             });
         }

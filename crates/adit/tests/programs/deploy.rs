@@ -288,8 +288,8 @@ async fn from_a_checkout_to_a_checked_miner() {
     // It has answered nothing yet, so it is compared with itself.
     let checked = world.run(&["spot-check", "--tag", "v2", "--json"]);
     assert_eq!(checked.status.code(), Some(1), "{}", shown(&checked));
-    let lines = String::from_utf8(checked.stdout).unwrap();
-    assert!(lines.contains(r#""status":"FAIL","reason":"score_mismatch""#), "{lines}");
+    let text = shown(&checked);
+    assert!(text.contains(r#""status":"FAIL","reason":"score_mismatch""#), "{text}");
     // And is not committed by a deployment that looks first.
     let stopped = world.deploy(1, &[&next[..], &["--spot-check"]].concat());
     let (status, facts) = step(&stopped, "spot-check");
@@ -305,6 +305,8 @@ async fn await_no_reveal(world: &World, tag: &[&str], text: &str) {
     let Some(metadata) = newest_metadata() else { return };
     let script =
         NodeScript::new(metadata).storage(unhex(SUBNET), [1]).storage(unhex(UID), 4_u16.to_le_bytes());
+    // A dispatch information: a weight of two numbers, the class, and no fee in 16 bytes.
+    let script = script.any_call("TransactionPaymentApi_query_info", [&[0, 0, 0][..], &[0; 16]].concat());
     let node = Node::start(script).await.unwrap();
     let arguments = [&["deploy-pt-miner", "--json", "--no-start", "--reveal-timeout", "4"], tag].concat();
     let mut command = world.command(&arguments);

@@ -214,6 +214,13 @@ impl NodeScript {
         self
     }
 
+    /// What a runtime method answers, whatever its arguments.
+    #[must_use]
+    pub fn any_call(mut self, method: &str, answer: impl Into<Vec<u8>>) -> Self {
+        self.calls.insert((method.to_owned(), None), Ok(answer.into()));
+        self
+    }
+
     /// Lets a runtime method fail, whatever its arguments.
     #[must_use]
     pub fn failing_call(mut self, method: &str, error: RpcError) -> Self {
