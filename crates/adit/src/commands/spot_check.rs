@@ -18,9 +18,7 @@ use adit_private_track::JOURNAL_FILE;
 use adit_private_track::deployment::{
     DATA_FOLDER, LARGEST_IMAGE, MINER_LABEL, PORT, Target, checked, checker,
 };
-use adit_private_track::spot_check::{
-    Check, Job, Status, Verdict, answer_first, check, jobs_from_journal, read_jobs,
-};
+use adit_private_track::spot_check::{Check, Job, Status, Verdict, check, jobs_from_journal, read_jobs};
 use adit_settings::{Environment, var};
 use adit_synthetic::{Match, MatchFormat};
 use futures_util::StreamExt as _;
@@ -346,14 +344,12 @@ fn host_of(url: &str) -> Option<String> {
 /// `sv spot-check-runner`: prints a line for each job.
 pub(crate) fn runner(args: &SpotCheckRunner) -> Result<ExitCode, Failure> {
     block_on(async {
-        let mut jobs = read_jobs(&args.folder.join("jobs.json"))?;
+        let jobs = read_jobs(&args.folder.join("jobs.json"))?;
         let mut plan = Check::new(&args.miner, &args.folder);
         plan.hosts.extend(args.host.iter().cloned());
+        plan.first.clone_from(&args.first);
         // Both are containers beside this one.
         let client = Client::new(AddressGuard::unrestricted())?;
-        if let Some(first) = &args.first {
-            answer_first(&client, &plan, first, &mut jobs).await?;
-        }
         let verdicts = check(&client, &plan, &jobs).await?;
         for verdict in &verdicts {
             println!("{}", serde_json::to_string(verdict).map_err(Failure::new)?);

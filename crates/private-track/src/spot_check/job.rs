@@ -31,7 +31,7 @@ pub struct Job {
     /// The clip: a file name in the folder of the clips.
     pub clip: String,
     /// The live answer as it was recorded. What it may lack is `processing_time`. `None` where nothing was asked
-    /// yet (see [`answer_first`](super::answer_first)).
+    /// yet (see [`Check::first`](super::Check::first)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<Box<RawValue>>,
     /// What really happens in the clip, where known. Else the live answer stands in for it.

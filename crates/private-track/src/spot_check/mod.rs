@@ -39,6 +39,8 @@ pub const READY_LIMIT: Duration = Duration::from_secs(300);
 pub struct Check {
     /// Base URL of the image under test, such as `http://miner:8000`. It runs with security off.
     pub miner: String,
+    /// Base URL of another container of the image, which answers first what has no live answer.
+    pub first: Option<String>,
     /// The folder with the clips.
     pub clips: PathBuf,
     /// Where the clips are served.
@@ -59,6 +61,7 @@ impl Check {
     pub fn new(miner: impl Into<String>, clips: impl Into<PathBuf>) -> Self {
         Self {
             miner: miner.into(),
+            first: None,
             clips: clips.into(),
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80)),
             alias: VIDEO_PROXY.to_owned(),
@@ -102,18 +105,16 @@ impl Served {
     }
 }
 
-/// Has another container of the image, at `first`, answer those jobs that have no live answer. What it says then
-/// stands for that answer: so an image that nothing was asked of yet can be compared with itself.
-///
-/// # Errors
-/// As [`check`]; and where an answer does not come or is none that validators accept.
-pub async fn answer_first(
+/// The jobs, each with a live answer: what the first container says stands for one that is missing. So an image that
+/// nothing was asked of yet can be compared with itself.
+async fn answered_first(
     client: &Client,
     plan: &Check,
-    first: &str,
-    jobs: &mut [Job],
-) -> Result<(), JobError> {
-    let served = Served::new(plan, jobs).await?;
+    served: &Served,
+    jobs: &[Job],
+) -> Result<Vec<Job>, JobError> {
+    let mut jobs = jobs.to_vec();
+    let Some(first) = &plan.first else { return Ok(jobs) };
     if !ready(client, first, plan.ready_limit).await {
         return Err(JobError::NotReady { seconds: plan.ready_limit.as_secs() });
     }
@@ -123,17 +124,18 @@ pub async fn answer_first(
         let (_, outcome) = ask(client, first, headers(job), served.body(job, url), terms).await;
         job.live = Some(job::live_of(job, &outcome)?);
     }
-    Ok(())
+    Ok(jobs)
 }
 
 /// Asks the image each job again, in turn, and says of each how it did, in the same order.
 ///
 /// # Errors
-/// Where a job's clip or its live answer is not what it should be, or the clips cannot be served. Nothing was sent
-/// then.
+/// Where a job's clip or its live answer is not what it should be, or the clips cannot be served; and where the
+/// image does not give the answer that is to stand for a live one.
 pub async fn check(client: &Client, plan: &Check, jobs: &[Job]) -> Result<Vec<Verdict>, JobError> {
-    let lives: Vec<Live> = jobs.iter().map(Live::of).collect::<Result<_, _>>()?;
     let served = Served::new(plan, jobs).await?;
+    let jobs = answered_first(client, plan, &served, jobs).await?;
+    let lives: Vec<Live> = jobs.iter().map(Live::of).collect::<Result<_, _>>()?;
     let ready = served.urls.iter().any(Option::is_some) && ready(client, &plan.miner, plan.ready_limit).await;
 
     let mut verdicts = Vec::with_capacity(jobs.len());

@@ -149,3 +149,17 @@ async fn a_clip_that_is_not_there_stops_the_check_before_anything_is_sent() {
     let metrics = image.get("/metrics").await;
     assert!(metrics.contains("adit_private_challenge_seconds_count 0"), "{metrics}");
 }
+
+#[tokio::test]
+async fn an_image_that_was_never_asked_is_compared_with_itself() {
+    let (folder, jobs) = answered_live().await;
+    let unasked = |job: Job| Job { live: None, ..job };
+    let jobs: Vec<Job> = jobs.into_iter().map(unasked).collect();
+    let (first, again) = (image(PredictorChoice::Baseline).await, image(PredictorChoice::Baseline).await);
+    let plan = Check { first: Some(format!("http://{}", first.address)), ..plan(&again, folder.path()) };
+    for verdict in checked(&plan, &jobs).await.unwrap() {
+        assert_eq!((verdict.status, verdict.identical), (Status::Pass, Some(true)), "{verdict:?}");
+    }
+    let alone = Check { first: None, ..plan };
+    assert!(matches!(checked(&alone, &jobs).await, Err(JobError::NoLive { .. })));
+}

@@ -1,6 +1,8 @@
 //! `sv deploy-pt-miner` and `sv spot-check` against a real engine, a real registry and a real chain runtime. Docker
 //! Hub's web API is a stand-in.
 
+mod faults;
+
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -40,16 +42,23 @@ struct World {
     engine: Engine,
     registry: Registry,
     hub: DockerHub,
-    chain: LocalChain,
+    /// Started where a test needs one.
+    chain: Option<LocalChain>,
     wallets: tempfile::TempDir,
     checkout: tempfile::TempDir,
     port: u16,
 }
 
 impl World {
-    async fn new() -> Option<Self> {
-        let (engine, registry) = (Engine::find()?, Registry::start()?);
+    async fn with_chain() -> Option<Self> {
         let chain = LocalChain::start(&[])?;
+        let mut world = Self::without_chain().await?;
+        world.chain = Some(chain);
+        Some(world)
+    }
+
+    async fn without_chain() -> Option<Self> {
+        let (engine, registry) = (Engine::find()?, Registry::start()?);
         let hub = DockerHub::start().await.unwrap();
         hub.account(USER, PASSWORD);
         let wallets = tempfile::tempdir().unwrap();
@@ -63,7 +72,7 @@ impl World {
         let checkout = tempfile::tempdir().unwrap();
         check_out(checkout.path());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Some(Self { engine, registry, hub, chain, wallets, checkout, port })
+        Some(Self { engine, registry, hub, chain: None, wallets, checkout, port })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -77,7 +86,10 @@ impl World {
             .env("ADIT_DOCKERHUB_API", self.hub.url())
             .env("ADIT_DOCKERHUB_REGISTRY", self.registry.address().to_string())
             .env("BITTENSOR_WALLET_PATH", self.wallets.path())
-            .env("BITTENSOR_SUBTENSOR_ENDPOINT", self.chain.url())
+            .env(
+                "BITTENSOR_SUBTENSOR_ENDPOINT",
+                self.chain.as_ref().map_or("ws://127.0.0.1:1", LocalChain::url),
+            )
             .env("MINER_PORT", self.port.to_string())
             .env("BLACKLIST_ENABLED", "false")
             .env("ADIT_ALLOWED_HOSTS", self.gateway().to_string());
@@ -128,7 +140,8 @@ impl World {
     }
 
     fn rpc(&self, request: &Value) {
-        let address: SocketAddr = self.chain.url().trim_start_matches("ws://").parse().unwrap();
+        let url = self.chain.as_ref().unwrap().url();
+        let address: SocketAddr = url.trim_start_matches("ws://").parse().unwrap();
         let body = request.to_string();
         let head = format!(
             "POST / HTTP/1.1\r\nHost: c\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -193,7 +206,7 @@ fn step<'a>(result: &'a Value, name: &str) -> (&'a str, &'a Value) {
 /// From a checkout to a miner that Score can check, each step read back, by the guide's one command.
 #[tokio::test(flavor = "multi_thread")]
 async fn from_a_checkout_to_a_checked_miner() {
-    let Some(world) = World::new().await else { return };
+    let Some(world) = World::with_chain().await else { return };
     let tag = ["--tag", "v1.0.0", "--element-id", ELEMENT];
 
     // Build, push, share.
