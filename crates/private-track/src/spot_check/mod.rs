@@ -133,6 +133,10 @@ async fn answered_first(
 /// Where a job's clip or its live answer is not what it should be, or the clips cannot be served; and where the
 /// image does not give the answer that is to stand for a live one.
 pub async fn check(client: &Client, plan: &Check, jobs: &[Job]) -> Result<Vec<Verdict>, JobError> {
+    // What is wrong with the list is found before anything is sent.
+    for job in jobs.iter().filter(|job| job.live.is_some() || plan.first.is_none()) {
+        Live::of(job)?;
+    }
     let served = Served::new(plan, jobs).await?;
     let jobs = answered_first(client, plan, &served, jobs).await?;
     let lives: Vec<Live> = jobs.iter().map(Live::of).collect::<Result<_, _>>()?;

@@ -6,14 +6,17 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use adit_stand_in::docker_hub::{Call, Fault};
+use adit_stand_in::node::{Node, Submission};
 use adit_stand_in::registry::{Flaky, PASSWORD, USER};
 use serde_json::Value;
 
-use super::{ELEMENT, PATIENCE, World, step};
+use super::{ELEMENT, PATIENCE, REVEALED, World, newest_chain, revealed, step, unhex};
 use crate::chain::account;
 use crate::process::{finish_within, program, shown};
 
 const TAG: [&str; 2] = ["--tag", "v1"];
+/// `Commitments.SpaceLimitExceeded` of the newest runtime.
+const SPACE_LIMIT: Submission = Submission::Fails { pallet: 18, error: 2 };
 /// Nothing but the image and the registry.
 const UP_TO_SHARE: [&str; 4] = ["--tag", "v1", "--no-commit", "--no-start"];
 
@@ -151,6 +154,35 @@ async fn what_the_chain_refuses_is_said() {
         world.fails(&["--tag", "v1", "--no-start"], &[("URL_MANIFEST", "http://127.0.0.1:1/index.json")]);
     assert_eq!(step_name, "preflight");
     assert!(error.contains("the element is not named") && hint.contains("--element-id"), "{error} {hint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commitment_that_is_one_too_many_and_one_that_was_interrupted() {
+    let (Some(world), Some(script)) = (World::without_chain().await, newest_chain()) else { return };
+    let arguments =
+        ["--tag", "v1", "--element-id", ELEMENT, "--no-share", "--no-start", "--reveal-timeout", "30"];
+    let node = Node::start(script.clone().submission(SPACE_LIMIT)).await.unwrap();
+    let url = node.url();
+    let over = [("BITTENSOR_SUBTENSOR_ENDPOINT", url.as_str())];
+    let (step_name, error, hint) = tokio::task::block_in_place(|| world.fails(&arguments, &over));
+    assert_eq!(step_name, "commit");
+    assert!(error.contains("SpaceLimitExceeded") || error.contains("space"), "{error}");
+    assert!(!hint.is_empty(), "{error}");
+
+    // One that no block takes is interrupted; then it turns out that it was taken after all.
+    node.set(script.clone().submission(Submission::Forgotten));
+    let mut command = world.command(&[&["deploy-pt-miner"], &arguments[..]].concat());
+    command.env("BITTENSOR_SUBTENSOR_ENDPOINT", &url);
+    let said = tokio::task::block_in_place(|| interrupted(command, "Committing on-chain: {"));
+    let text = said.lines().find_map(|line| line.strip_prefix("Committing on-chain: ")).unwrap();
+    node.set(script.storage(unhex(REVEALED), revealed(text)));
+    let mut command = world.command(&[&["deploy-pt-miner", "--json"], &arguments[..]].concat());
+    command.env("BITTENSOR_SUBTENSOR_ENDPOINT", &url);
+    let output = tokio::task::block_in_place(|| finish_within(PATIENCE, &mut command, Stdio::null()));
+    assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(step(&result, "commit").0, "held");
+    assert!(node.submitted().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,13 +127,9 @@ impl World {
 
     /// Puts a revealed commitment into the chain's storage, as the newer runtime would.
     fn plant(&self, text: &str) {
-        let mut text = [compact(text.len()), text.as_bytes().to_vec()].concat();
-        let mut value = compact(1);
-        value.extend(compact(text.len()));
-        value.append(&mut text);
-        value.extend(60_u64.to_le_bytes());
+        let value = revealed(text);
         let request = json!({
-            "jsonrpc": "2.0", "id": 1, "method": "dev_setStorage", "params": [[[REVEALED, format!("0x{}", hex(&value))]]],
+            "jsonrpc": "2.0", "id": 1, "method": "dev_setStorage", "params": [[[format!("0x{REVEALED}"), format!("0x{}", hex(&value))]]],
         });
         self.rpc(&request);
         self.rpc(&json!({"jsonrpc": "2.0", "id": 1, "method": "dev_newBlock", "params": [{"count": 1}]}));
@@ -170,12 +166,27 @@ impl Drop for World {
 }
 
 /// `Commitments.RevealedCommitments` of subnet 44 and the hotkey, as the vectors of the chain crate have it.
-const REVEALED: &str = "0xca407206ec1ab726b2636c4b145ac2879055a2cffd4b296f38f2de8d9b333cab2c00a971402e0c363608de840b9a23c8441121ab84fcf05a7e1b7514959325d3b432b0d2f2f9fcf82758";
+const REVEALED: &str = "ca407206ec1ab726b2636c4b145ac2879055a2cffd4b296f38f2de8d9b333cab2c00a971402e0c363608de840b9a23c8441121ab84fcf05a7e1b7514959325d3b432b0d2f2f9fcf82758";
 /// `SubtensorModule.Uids` of them.
 const UID: &str = "658faa385070e074c85bf6b568cf0555aab1b4e78e1ea8305462ee53b3686dc82c009d98e30cfdaa5379f2dabce80d542cc4de840b9a23c8441121ab84fcf05a7e1b7514959325d3b432b0d2f2f9fcf82758";
 
 /// `SubtensorModule.NetworksAdded` of it.
 const SUBNET: &str = "658faa385070e074c85bf6b568cf05550e30450fc4d507a846032a7fa65d9a432c00";
+
+/// What that storage holds where a hotkey has revealed one text: a list of pairs, the text with its own length and
+/// a block.
+fn revealed(text: &str) -> Vec<u8> {
+    let text = [compact(text.len()), text.as_bytes().to_vec()].concat();
+    [compact(1), compact(text.len()), text, 60_u64.to_le_bytes().to_vec()].concat()
+}
+
+/// A node of the newest runtime on whose subnet 44 the hotkey is.
+fn newest_chain() -> Option<NodeScript> {
+    let script = NodeScript::new(newest_metadata()?);
+    let script = script.storage(unhex(SUBNET), [1]).storage(unhex(UID), 4_u16.to_le_bytes());
+    // A dispatch information: a weight of two numbers, the class, and no fee in 16 bytes.
+    Some(script.any_call("TransactionPaymentApi_query_info", [&[0, 0, 0][..], &[0; 16]].concat()))
+}
 
 /// SCALE's compact length.
 fn compact(length: usize) -> Vec<u8> {
@@ -315,11 +326,7 @@ async fn from_a_checkout_to_a_checked_miner() {
 
 /// The newest runtime takes the call, byte for byte what the vectors say; but nobody reveals it.
 async fn await_no_reveal(world: &World, tag: &[&str], text: &str) {
-    let Some(metadata) = newest_metadata() else { return };
-    let script =
-        NodeScript::new(metadata).storage(unhex(SUBNET), [1]).storage(unhex(UID), 4_u16.to_le_bytes());
-    // A dispatch information: a weight of two numbers, the class, and no fee in 16 bytes.
-    let script = script.any_call("TransactionPaymentApi_query_info", [&[0, 0, 0][..], &[0; 16]].concat());
+    let Some(script) = newest_chain() else { return };
     let node = Node::start(script).await.unwrap();
     let arguments = [&["deploy-pt-miner", "--json", "--no-start", "--reveal-timeout", "4"], tag].concat();
     let mut command = world.command(&arguments);
