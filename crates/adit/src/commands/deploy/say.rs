@@ -138,10 +138,10 @@ impl Bar {
     pub(super) fn show(&mut self, progress: Progress) {
         match progress {
             Progress::Line(line) => {
-                tracing::info!("{line}");
-                // Without a terminal the steps of a build are what shows that it goes on.
-                if self.bar.is_hidden() && !self.json && line.starts_with("Step ") {
-                    println!("  {line}");
+                tracing::debug!("{line}");
+                let telling = line.starts_with("Step ") || tracing::enabled!(tracing::Level::INFO);
+                if telling && !is_bookkeeping(&line) {
+                    self.print(&line);
                 }
                 self.bar.set_message(line);
             }
@@ -156,6 +156,23 @@ impl Bar {
                 let (now, all) = (sum(|layer| layer.1.min(layer.2)), sum(|layer| layer.2));
                 self.bar.set_message(format!("{status}: {} of {}", size(now), size(all)));
             }
+        }
+    }
+}
+
+/// What the builder says of its own containers and layers.
+fn is_bookkeeping(line: &str) -> bool {
+    [" --->", "Removing intermediate container", "Successfully "].iter().any(|start| line.starts_with(start))
+}
+
+impl Bar {
+    /// A line above the bar, cut to one line of most terminals.
+    fn print(&self, line: &str) {
+        let line: String = format!("  {line}").chars().take(100).collect();
+        match (self.json, self.bar.is_hidden()) {
+            (true, _) => {}
+            (false, true) => println!("{line}"),
+            (false, false) => self.bar.println(line),
         }
     }
 }
