@@ -23,9 +23,11 @@ test: ## Run the whole suite (ADIT_CI=1: a test that would be skipped fails)
 	@scripts/setup test
 	cargo test --locked --workspace --doc
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		echo 'cargo nextest run --locked --workspace'; cargo nextest run --locked --workspace; \
+		echo 'cargo nextest run --locked --workspace'; \
+		scripts/with-docker-engine cargo nextest run --locked --workspace; \
 	else \
-		echo 'cargo test --locked --workspace --lib --bins --tests'; cargo test --locked --workspace --lib --bins --tests; \
+		echo 'cargo test --locked --workspace --lib --bins --tests'; \
+		scripts/with-docker-engine cargo test --locked --workspace --lib --bins --tests; \
 	fi
 
 bench: ## Compare with the peer, then run each crate's benches (two quiet cores, some minutes)
