@@ -27,6 +27,15 @@ impl Failure {
         (&self.what, self.hint.as_deref())
     }
 
+    /// The same failure with one more thing to know.
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.hint = Some(match self.hint {
+            Some(hint) => format!("{hint}. {more}"),
+            None => more.to_owned(),
+        });
+        self
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

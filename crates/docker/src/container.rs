@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bollard::body_full;
 use bollard::errors::Error;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, DeviceRequest, EndpointSettings,
-    HealthStatusEnum, HostConfig, Mount, MountType, NetworkCreateRequest, NetworkingConfig, PortBinding,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummaryStateEnum as State, ContainerUpdateBody,
+    DeviceRequest, EndpointSettings, HostConfig, Mount, MountType, NetworkCreateRequest, NetworkingConfig,
+    PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
@@ -18,7 +19,12 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
+use crate::engine::next;
+use crate::image::plain;
 use crate::{Engine, EngineError};
+
+/// Most of a log that is read, in bytes.
+const MOST_LOG: usize = 64 * 1024;
 
 /// What a container gets, and nothing else: no variable, mount or capability that is not named here.
 #[derive(Debug, Clone, Default)]
@@ -41,8 +47,20 @@ pub struct Container {
     pub network: Option<(String, Vec<String>)>,
     /// What it may not do and use.
     pub hardening: Hardening,
-    /// All NVIDIA GPUs of the host.
-    pub gpus: bool,
+    /// How many NVIDIA GPUs of the host: none, so many, or all.
+    pub gpus: Gpus,
+}
+
+/// GPUs of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gpus {
+    /// None.
+    #[default]
+    None,
+    /// One, as in a spot check.
+    One,
+    /// All that the host has.
+    All,
 }
 
 /// A published port.
@@ -76,14 +94,10 @@ pub struct ContainerState {
     pub exit_code: i64,
     /// Whether it ran out of memory.
     pub out_of_memory: bool,
-    /// What its health check says, where it has one that has run.
-    pub healthy: Option<bool>,
     /// Id of its image.
     pub image: String,
     /// Its labels.
     pub labels: HashMap<String, String>,
-    /// Host port of each published container port.
-    pub ports: Vec<(u16, u16)>,
 }
 
 /// A container among others.
@@ -93,8 +107,8 @@ pub struct Found {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Whether its process runs.
-    pub running: bool,
+    /// Whether it has its ports, or may take them any time: it runs, is paused or is about to be started again.
+    pub active: bool,
 }
 
 impl Container {
@@ -111,10 +125,9 @@ impl Container {
             ..Mount::default()
         };
         let Hardening { no_capabilities, cpus, memory } = self.hardening;
-        let gpus = DeviceRequest {
-            count: Some(-1),
-            capabilities: Some(vec![vec!["gpu".to_owned()]]),
-            ..DeviceRequest::default()
+        let gpus = |count| {
+            let capabilities = Some(vec![vec!["gpu".to_owned()]]);
+            Some(vec![DeviceRequest { count: Some(count), capabilities, ..DeviceRequest::default() }])
         };
         ContainerCreateBody {
             image: Some(self.image.clone()),
@@ -130,7 +143,11 @@ impl Container {
                 security_opt: no_capabilities.then(|| vec!["no-new-privileges".to_owned()]),
                 nano_cpus: cpus.map(|cpus| i64::from(cpus) * 1_000_000_000),
                 memory: memory.and_then(|bytes| i64::try_from(bytes).ok()),
-                device_requests: self.gpus.then(|| vec![gpus]),
+                device_requests: match self.gpus {
+                    Gpus::None => None,
+                    Gpus::One => gpus(1),
+                    Gpus::All => gpus(-1),
+                },
                 ..HostConfig::default()
             }),
             networking_config: self.network.as_ref().map(|(network, aliases)| NetworkingConfig {
@@ -178,16 +195,20 @@ impl Engine {
         })
     }
 
-    /// Has a container started again when it ends or the host restarts, until it is stopped.
+    /// Has a container started again when it ends or the host restarts, until it is stopped. False where this engine
+    /// cannot do that to a container that is there, as Podman before 5.
     ///
     /// # Errors
-    /// Where there is no such container.
-    pub async fn keep_running(&self, id: &str) -> Result<(), EngineError> {
+    /// Where the engine fails.
+    pub async fn keep_running(&self, id: &str) -> Result<bool, EngineError> {
         let policy =
             RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), maximum_retry_count: None };
         let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
-        let updated = self.docker.update_container(id, update).await;
-        updated.map_err(|error| EngineError::from_bollard("keep the container running", error))
+        match self.docker.update_container(id, update).await {
+            Ok(()) => Ok(true),
+            Err(Error::DockerResponseServerError { status_code: 404 | 405 | 501, .. }) => Ok(false),
+            Err(error) => Err(EngineError::from_bollard("keep the container running", error)),
+        }
     }
 
     /// How a container is; `None` where there is none of that name or id.
@@ -217,12 +238,12 @@ impl Engine {
                 .names
                 .and_then(|names| Some(names.first()?.trim_start_matches('/').to_owned()))
                 .unwrap_or_default(),
-            running: one.state == Some(bollard::models::ContainerSummaryStateEnum::RUNNING),
+            active: matches!(one.state, Some(State::RUNNING | State::PAUSED | State::RESTARTING)),
         });
         Ok(found.collect())
     }
 
-    /// The last lines of what a container wrote, at most `lines` of them.
+    /// The last lines of what a container wrote, at most `lines` of them and 64 KiB, without control characters.
     ///
     /// # Errors
     /// Where there is no such container.
@@ -231,14 +252,18 @@ impl Engine {
             LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
         let mut parts = std::pin::pin!(self.docker.logs(id, Some(options)));
         let mut text = String::new();
-        while let Some(part) = parts.next().await {
+        while let Some(part) = next(&mut parts, "read the container's log").await? {
+            if text.len() > MOST_LOG {
+                text.push_str(" …");
+                break;
+            }
             text.push_str(
                 &part
                     .map_err(|error| EngineError::from_bollard("read the container's log", error))?
                     .to_string(),
             );
         }
-        Ok(text)
+        Ok(text.lines().map(plain).collect::<Vec<_>>().join("\n"))
     }
 
     /// What a container writes on stdout, from its start to its end.
@@ -288,9 +313,22 @@ impl Engine {
     pub async fn remove(&self, id: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).build();
         match self.docker.remove_container(id, Some(options)).await {
-            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            // Somebody else removes it already; its name is free when that has ended.
+            Err(Error::DockerResponseServerError { status_code: 409, .. }) => self.gone(id).await,
             Err(error) => Err(EngineError::from_bollard("remove the container", error)),
         }
+    }
+
+    /// Waits until there is no such container.
+    async fn gone(&self, id: &str) -> Result<(), EngineError> {
+        for _ in 0..50 {
+            if self.container(id).await?.is_none() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(EngineError::Timeout { doing: "remove the container" })
     }
 
     /// Gives a container another name.
@@ -323,7 +361,7 @@ impl Engine {
         let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
         let mut parts = std::pin::pin!(self.docker.download_from_container(id, Some(options)));
         let mut tar = Vec::new();
-        while let Some(part) = parts.next().await {
+        while let Some(part) = next(&mut parts, DOING).await? {
             match part {
                 Ok(part) => tar.extend_from_slice(&part),
                 Err(Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
@@ -386,25 +424,12 @@ fn is_port(message: &str) -> bool {
 
 fn state(found: ContainerInspectResponse) -> ContainerState {
     let state = found.state.unwrap_or_default();
-    let health = state.health.and_then(|health| health.status);
-    let ports = found.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
-    let ports = ports.into_iter().filter_map(|(inside, outside)| {
-        let inside = inside.strip_suffix("/tcp")?.parse().ok()?;
-        let outside = outside?.first()?.host_port.as_deref()?.parse().ok()?;
-        Some((inside, outside))
-    });
     ContainerState {
         running: state.running.unwrap_or_default(),
         exit_code: state.exit_code.unwrap_or_default(),
         out_of_memory: state.oom_killed.unwrap_or_default(),
-        healthy: match health {
-            Some(HealthStatusEnum::HEALTHY) => Some(true),
-            Some(HealthStatusEnum::UNHEALTHY) => Some(false),
-            _ => None,
-        },
         image: found.image.unwrap_or_default(),
         labels: found.config.and_then(|config| config.labels).unwrap_or_default(),
-        ports: ports.collect(),
     }
 }
 

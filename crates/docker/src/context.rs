@@ -13,7 +13,26 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 /// Never sent, whatever `.dockerignore` says: directories and files of that name hold keys and tokens.
-const SECRET: [&str; 8] = [".env", ".git", ".ssh", ".aws", ".docker", ".bittensor", ".netrc", "coldkey"];
+const SECRET: [&str; 18] = [
+    ".aws",
+    ".bittensor",
+    ".cache",
+    ".config",
+    ".docker",
+    ".env",
+    ".git",
+    ".git-credentials",
+    ".gnupg",
+    ".kube",
+    ".local",
+    ".netrc",
+    ".npmrc",
+    ".pypirc",
+    ".ssh",
+    "coldkey",
+    "hotkeys",
+    "wallets",
+];
 /// Bytes read at once, and how many such pieces wait for the engine.
 const PIECE: usize = 256 * 1024;
 const WAITING: usize = 8;
@@ -263,7 +282,7 @@ fn link(path: PathBuf) -> ContextError {
 fn is_secret(base: &str) -> bool {
     // `.env.gen_miner.template` and `.env.example` hold no secrets, `.env.production` does.
     let dotenv = base.starts_with(".env.") && !base.ends_with(".template") && !base.ends_with(".example");
-    dotenv || SECRET.contains(&base)
+    dotenv || base.starts_with("id_rsa") || base.starts_with("id_ed25519") || SECRET.contains(&base)
 }
 
 /// Why a context that was being sent could not be read.
@@ -415,7 +434,11 @@ mod tests {
             (".env", "A"),
             ("x/.env.production", "B"),
             ("x/.env.example", "C"),
-            ("wallets/main/coldkey", "D"),
+            ("wallets/main/coldkeypub.txt", "D"),
+            ("w/main/coldkey", "D"),
+            ("w/main/hotkeys/default", "D"),
+            ("k/id_ed25519.old", "D"),
+            ("home/.cache/huggingface/token", "D"),
             (".git/config", "E"),
         ]);
         let context = Context::gather(root.path(), "Dockerfile").unwrap();

@@ -4,12 +4,16 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::{Stream, StreamExt as _};
 
 use crate::error::{EngineError, innermost};
 
-/// Longest wait for the next byte of an answer; builds and pushes say something more often.
-const SILENCE: Duration = Duration::from_secs(600);
-/// Longest wait for a first answer.
+/// Longest wait for an answer to begin. The classic builder begins only when it has the whole context, which may be
+/// large: a build's is bounded by its own silence instead.
+const ANSWER: Duration = Duration::from_secs(120);
+/// Longest silence in the middle of something that goes on: of a line of a build, or of a layer on its way.
+pub(crate) const SILENCE: Duration = Duration::from_secs(1800);
+/// Longest wait for a first answer of an engine that may be none.
 const GREETING: Duration = Duration::from_secs(10);
 /// Where engines listen unless told otherwise: Docker's, then Podman's for root.
 const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
@@ -53,13 +57,13 @@ impl Engine {
         let docker = match host.strip_prefix("unix://") {
             Some(path) => {
                 reachable(path, &host).await?;
-                Docker::connect_with_unix(path, SILENCE.as_secs(), API_DEFAULT_VERSION)
+                Docker::connect_with_unix(path, ANSWER.as_secs(), API_DEFAULT_VERSION)
             }
             None => Docker::connect_with_host(&host),
         };
         let docker = docker
             .map_err(|error| EngineError::BadHost { host: host.clone(), cause: innermost(&error) })?
-            .with_timeout(SILENCE);
+            .with_timeout(ANSWER);
         let asking = async {
             // An older engine refuses a newer client's version.
             let docker = docker.negotiate_version().await?;
@@ -93,6 +97,14 @@ impl Engine {
     pub fn about(&self) -> &About {
         &self.about
     }
+}
+
+/// The next of what an engine tells while it works; an engine that says nothing for too long has died.
+pub(crate) async fn next<S: Stream + Unpin>(
+    told: &mut S,
+    doing: &'static str,
+) -> Result<Option<S::Item>, EngineError> {
+    tokio::time::timeout(SILENCE, told.next()).await.map_err(|_| EngineError::Timeout { doing })
 }
 
 /// The client library says only that a socket failed, not why.

@@ -35,7 +35,7 @@ pub enum EngineError {
         doing: &'static str,
     },
     /// A line of the Dockerfile failed.
-    #[error("the image was not built: {message}")]
+    #[error("the image was not built: {message}. Its last lines:\n{}", last.join("\n"))]
     Build {
         /// What the engine said.
         message: String,

@@ -12,7 +12,9 @@ use bollard::query_parameters::{
 };
 use futures_util::{Stream, StreamExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::timeout;
 
+use crate::engine::next;
 use crate::{Context, Engine, EngineError, ImageName};
 
 /// How often a transfer that broke is begun again. The engine itself tries each layer several times; what a
@@ -20,6 +22,8 @@ use crate::{Context, Engine, EngineError, ImageName};
 const TRANSFERS: u32 = 3;
 /// Pause before that.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Longest time for a build context to reach the engine.
+const UPLOAD: Duration = Duration::from_secs(6 * 3600);
 /// Lines of a failed build that are kept.
 const LAST_LINES: usize = 50;
 /// Longest line of a build that is shown or kept, in bytes, give or take a character.
@@ -109,9 +113,16 @@ impl Engine {
             ..Default::default()
         };
         let (tar, unreadable) = context.into_tar();
-        let mut steps = std::pin::pin!(self.docker.build_image(options, None, Some(body_try_stream(tar))));
+        // The classic builder says nothing before it has the whole context.
+        let docker = self.docker.clone().with_timeout(UPLOAD);
+        let mut steps = std::pin::pin!(docker.build_image(options, None, Some(body_try_stream(tar))));
         let mut last = VecDeque::with_capacity(LAST_LINES);
-        while let Some(step) = steps.next().await {
+        let mut first =
+            Some(timeout(UPLOAD, steps.next()).await.map_err(|_| EngineError::Timeout { doing: DOING })?);
+        while let Some(step) = match first.take() {
+            Some(first) => first,
+            None => next(&mut steps, DOING).await?,
+        } {
             let step = match step {
                 Ok(step) => step,
                 Err(error) => {
@@ -233,7 +244,7 @@ fn failed_build(doing: &'static str, message: String, last: Vec<String>) -> Engi
 }
 
 /// A line without the colours that the engine gives to stderr, and without other control characters.
-fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     let mut text = String::new();
     let mut rest = line.chars();
     while let Some(character) = rest.next() {
@@ -264,7 +275,7 @@ async fn transfer<S: Stream<Item = Result<Step, Error>>>(
         left -= 1;
         let mut steps = std::pin::pin!(begin());
         let failed = loop {
-            match steps.next().await {
+            match next(&mut steps, doing).await? {
                 None => return Ok(()),
                 Some(Ok((id, status, detail))) => {
                     let bytes = detail.and_then(|detail| {

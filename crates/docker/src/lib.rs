@@ -25,7 +25,7 @@ mod image;
 mod name;
 mod registry;
 
-pub use container::{Container, ContainerState, Found, Hardening, Port};
+pub use container::{Container, ContainerState, Found, Gpus, Hardening, Port};
 pub use context::{Context, ContextError};
 pub use engine::{About, Engine};
 pub use error::EngineError;

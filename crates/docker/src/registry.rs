@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::client::{ClientConfig, ClientProtocol, linux_amd64_resolver};
 use oci_client::errors::{OciDistributionError as Oci, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
@@ -83,6 +83,8 @@ impl Registry {
             protocol,
             connect_timeout: Some(CONNECT),
             read_timeout: Some(SILENCE),
+            // What Score runs, whatever this machine is.
+            platform_resolver: Some(Box::new(linux_amd64_resolver)),
             user_agent: concat!("adit/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };

@@ -54,11 +54,14 @@ pub(crate) struct DeployPtMiner {
     /// The Manifest's element that this miner answers for [default: its only private one, else asked for]
     #[arg(long, value_name = "ID")]
     pub(crate) element_id: Option<String>,
+    /// Push an image that has more than 30 GB unpacked; what Score counts are its compressed layers
+    #[arg(long)]
+    pub(crate) allow_large: bool,
     /// Push to a repository that everybody can pull from
     #[arg(long)]
     pub(crate) allow_public: bool,
     /// Run the spot check before the commitment, without asking
-    #[arg(long, conflicts_with = "no_push")]
+    #[arg(long, conflicts_with_all = ["no_push", "no_commit"])]
     pub(crate) spot_check: bool,
     /// Show the plan and what would be sent, and change nothing
     #[arg(long)]

@@ -16,11 +16,15 @@ mod terminal;
 pub(crate) mod wallet;
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::failure::Failure;
 
 /// Runs a command that needs the async runtime.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
-    runtime.block_on(work)
+    let result = runtime.block_on(work);
+    // What blocks a thread of its own, such as the reading of a large file, is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
 }

@@ -22,14 +22,20 @@ use adit_private_track::spot_check::{Check, Job, Status, Verdict, check, jobs_fr
 use adit_settings::{Environment, var};
 use adit_synthetic::{Match, MatchFormat};
 use futures_util::StreamExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
+use url::Url;
 
 use super::block_on;
 use crate::cli::deploy::{SpotCheck, SpotCheckRunner};
 use crate::failure::Failure;
 
-/// From the pull to the last answer (section 7).
+/// From the pull to the last answer (section 7), and what each further challenge adds: Score asks one at a time.
 const WHOLE: Duration = Duration::from_secs(720);
+const MORE: Duration = Duration::from_secs(240);
+/// Most that the checker prints: a line for each challenge.
+const MOST_OUTPUT: usize = 1024 * 1024;
+/// Label of what a check makes.
+const LABEL: &str = "adit.spot-check";
 /// Largest journal that is read out of a container, and all clips together, in bytes.
 const LARGEST_JOURNAL: usize = 256 << 20;
 const LARGEST_CLIPS: u64 = 1 << 30;
@@ -70,7 +76,18 @@ pub(crate) fn run(env: &Environment, args: &SpotCheck) -> Result<ExitCode, Failu
             say(&format!("  {} recorded challenges are asked again", jobs.list.len()));
             jobs
         };
-        let verdicts = examine(&env, &engine, &target, &stored.digest, netuid, jobs).await?;
+        let mut stage = None;
+        let checking = examine(&env, &engine, &target, &stored.digest, netuid, jobs, &mut stage);
+        let result = tokio::select! {
+            result = checking => result,
+            stopped = tokio::signal::ctrl_c() => {
+                stopped?;
+                Err(Failure::new("stopped"))
+            }
+        };
+        // Where it was stopped, it could not do so itself.
+        clear(&mut stage).await;
+        let verdicts = result?;
         let passed = verdicts.iter().all(|verdict| passes(verdict, args.score_only));
         for verdict in &verdicts {
             println!("{}", serde_json::to_string(verdict).map_err(Failure::new)?);
@@ -104,14 +121,16 @@ fn in_bounds(target: &Target, found: Option<Stored>) -> Result<Stored, Failure> 
 }
 
 /// The spot check that a deployment makes of what it has just pushed.
-pub(super) async fn check_for_deployment(
+/// What it makes is in `stage` until it is removed again: where the caller stops it, that is the caller's to do.
+pub(super) async fn of_deployment(
     env: &Environment,
     engine: &Engine,
     target: &Target,
     digest: &str,
     netuid: Netuid,
+    stage: &mut Option<Stage>,
 ) -> Result<Vec<Verdict>, Failure> {
-    examine(env, engine, target, digest, netuid, Jobs::drawn(env).await?).await
+    examine(env, engine, target, digest, netuid, Jobs::drawn(env).await?, stage).await
 }
 
 /// What is asked, with the clips.
@@ -214,7 +233,7 @@ async fn journal(env: &Environment, engine: &Engine, args: &SpotCheck) -> Result
     }
     let port: u16 = env.parsed(&var::MINER_PORT, "a port from 0 to 65535")?;
     let miners = engine.containers(MINER_LABEL, &port.to_string()).await?;
-    if let Some(miner) = miners.iter().find(|one| one.running).or(miners.first()) {
+    if let Some(miner) = miners.iter().find(|one| one.active).or(miners.first()) {
         let path = format!("{DATA_FOLDER}/{JOURNAL_FILE}");
         return Ok(engine.download(&miner.id, &path, LARGEST_JOURNAL).await?);
     }
@@ -222,7 +241,7 @@ async fn journal(env: &Environment, engine: &Engine, args: &SpotCheck) -> Result
     Ok(tokio::fs::read(folder.join(JOURNAL_FILE)).await.ok())
 }
 
-/// Pulls the image and has it checked; what was made for it is removed, however it ends.
+/// Pulls the image and has it checked.
 async fn examine(
     env: &Environment,
     engine: &Engine,
@@ -230,24 +249,30 @@ async fn examine(
     digest: &str,
     netuid: Netuid,
     jobs: Jobs,
+    stage: &mut Option<Stage>,
 ) -> Result<Vec<Verdict>, Failure> {
-    let deadline = Instant::now() + WHOLE;
-    let stage = Stage::new(env, engine, target.image.at(digest), netuid)?;
-    let result = tokio::select! {
-        result = timeout_at(deadline, stage.play(target, digest, &jobs)) => result.unwrap_or_else(|_| {
-            Err(Failure::new(format!("timeout: the spot check took longer than its {} s", WHOLE.as_secs())))
-        }),
-        stopped = tokio::signal::ctrl_c() => {
-            stopped?;
-            Err(Failure::new("stopped"))
-        }
+    let most = WHOLE + MORE * u32::try_from(jobs.list.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    let played = {
+        let stage = stage.insert(Stage::new(env, engine, target.image.at(digest), netuid)?);
+        timeout(most, stage.play(target, digest, &jobs)).await
     };
-    stage.clear().await;
-    result
+    clear(stage).await;
+    played.unwrap_or_else(|_| {
+        Err(Failure::new(format!("timeout: the spot check took longer than its {} s", most.as_secs())))
+    })
+}
+
+/// Removes what a check made.
+pub(super) async fn clear(stage: &mut Option<Stage>) {
+    // Forgotten only afterwards: whoever is stopped in here can be asked again.
+    if let Some(made) = stage {
+        made.clear().await;
+    }
+    *stage = None;
 }
 
 /// The containers of one check, and their network.
-struct Stage {
+pub(super) struct Stage {
     engine: Engine,
     network: String,
     miner: Container,
@@ -266,13 +291,18 @@ impl Stage {
         let (miner, first) = (of("miner"), of("first"));
         let command = ["sv", "spot-check-runner", FOLDER].map(str::to_owned).to_vec();
         let checker = checker(format!("{network}-checker"), &image, &network, command);
+        let labelled = |mut container: Container| {
+            container.labels.push((LABEL.to_owned(), network.clone()));
+            container
+        };
+        let [miner, first, checker] = [miner, first, checker].map(labelled);
         Ok(Self { engine: engine.clone(), network, miner, first, checker })
     }
 
     async fn play(&self, target: &Target, digest: &str, jobs: &Jobs) -> Result<Vec<Verdict>, Failure> {
         let engine = &self.engine;
         engine.pull(&target.image, Some(digest), target.credentials.as_ref(), &mut |_| ()).await?;
-        engine.create_internal_network(&self.network, &[]).await?;
+        engine.create_internal_network(&self.network, &[(LABEL.to_owned(), self.network.clone())]).await?;
         self.start(&self.miner, None).await?;
         let url = |container: &Container| format!("http://{}:{PORT}", container.name);
         let mut checker = self.checker.clone();
@@ -294,6 +324,9 @@ impl Stage {
         let mut parts = std::pin::pin!(engine.stdout(&id));
         while let Some(part) = parts.next().await {
             output.extend_from_slice(&part?);
+            if output.len() > MOST_OUTPUT {
+                return Err(Failure::new("the checker prints without end: it is none of ours"));
+            }
         }
         let code = engine.wait(&id).await?;
         let verdicts: Vec<Verdict> = String::from_utf8_lossy(&output)
@@ -310,7 +343,12 @@ impl Stage {
             said.trim_end(),
             miner.trim_end()
         ))
-        .hint("it is `sv spot-check-runner` of the image itself: an image that Dockerfile.miner did not make has none"))
+        .hint(if code == 1 {
+            "the lines above say why"
+        } else {
+            "it is `sv spot-check-runner` of the image itself: one that this version of Dockerfile.miner did not make has \
+             none, or another"
+        }))
     }
 
     async fn start(&self, container: &Container, files: Option<Vec<u8>>) -> Result<String, Failure> {
@@ -335,10 +373,7 @@ impl Stage {
 }
 
 fn host_of(url: &str) -> Option<String> {
-    let rest = url.split_once("://")?.1;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    Some(host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase())
+    Url::parse(url).ok()?.host_str().map(str::to_owned)
 }
 
 /// `sv spot-check-runner`: prints a line for each job.
@@ -357,16 +392,4 @@ pub(crate) fn runner(args: &SpotCheckRunner) -> Result<ExitCode, Failure> {
         let passed = verdicts.iter().all(|verdict| verdict.status == Status::Pass);
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_host_of_a_clip_is_its_name_alone() {
-        assert_eq!(host_of("https://SCOREDATA.me/a.mp4?x=1").as_deref(), Some("scoredata.me"));
-        assert_eq!(host_of("http://u:p@127.0.0.1:8080/a").as_deref(), Some("127.0.0.1"));
-        assert_eq!(host_of("nothing"), None);
-    }
 }

@@ -33,6 +33,12 @@ pub enum BakedError {
     /// A setting.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// The predictor lies among files that are no model's.
+    #[error("the predictor's folder {folder} goes into the image whole, and is no folder of a model", folder = .folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+    },
     /// No predictor.
     #[error("there is no predictor file to build in: {what}")]
     NoPredictor {
@@ -80,6 +86,12 @@ impl Baked {
             args.push((var::PREDICTOR_FILE.name.to_owned(), format!("{PREDICTOR_FOLDER}/{name}")));
         }
         let folder = file.parent().filter(|folder| !same(folder, &root.join(PREDICTOR_FOLDER)));
+        let home = env.expand_home("~");
+        if let Some(folder) = folder
+            && (folder.parent().is_none() || same(folder, &home) || home.starts_with(folder))
+        {
+            return Err(BakedError::Folder { folder: folder.to_owned() });
+        }
         Ok(Self { args, folder: folder.map(Path::to_owned), predictor: file.display().to_string() })
     }
 
@@ -159,6 +171,17 @@ mod tests {
                 format!("{PREDICTOR_FOLDER}/weights.bin")
             ]
         );
+    }
+
+    #[test]
+    fn a_home_folder_is_no_models_folder() {
+        let (root, home) = (repository(), tempfile::tempdir().unwrap());
+        let file = home.path().join("predictor.py");
+        std::fs::write(&file, "").unwrap();
+        let pairs =
+            [("ADIT_PREDICTOR_FILE", file.to_str().unwrap()), ("HOME", home.path().to_str().unwrap())];
+        let error = baked(root.path(), &pairs).unwrap_err();
+        assert!(matches!(error, BakedError::Folder { .. }), "{error}");
     }
 
     #[test]

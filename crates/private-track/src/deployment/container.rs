@@ -1,7 +1,7 @@
 //! How the image runs: live on this host, and in a spot check.
 
 use adit_chain::Netuid;
-use adit_docker::{Container, Hardening, Port};
+use adit_docker::{Container, Gpus, Hardening, Port};
 use adit_keys::Hotkey;
 use adit_settings::{Environment, Example, SettingError, Var, var};
 
@@ -52,8 +52,8 @@ pub struct Live {
     pub hotkey: Option<Hotkey>,
     /// The host's port.
     pub port: u16,
-    /// Whether it gets the host's GPUs.
-    pub gpus: bool,
+    /// Which of the host's GPUs it gets.
+    pub gpus: Gpus,
 }
 
 impl Live {
@@ -142,7 +142,7 @@ pub fn checked(name: String, image: &str, network: &str, netuid: Netuid, cpus: u
             cpus: Some(CHECK_CPUS.min(cpus.max(1))),
             memory: Some(CHECK_MEMORY),
         },
-        gpus,
+        gpus: if gpus { Gpus::One } else { Gpus::None },
         ..Container::default()
     }
 }
@@ -177,7 +177,7 @@ mod tests {
             known_as: "me/x@sha256:cd".into(),
             hotkey: Some("5H6TiKX8XNWAfyzk8SDfCn7rvv1UVH7nyKVn8YQogq5Ky4rr".parse().unwrap()),
             port: 9000,
-            gpus: false,
+            gpus: Gpus::None,
         };
         live.container(&env).unwrap()
     }

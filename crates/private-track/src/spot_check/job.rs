@@ -87,20 +87,6 @@ pub enum JobError {
         /// The challenge.
         challenge_id: String,
     },
-    /// The image does not answer at all.
-    #[error("the image does not answer {challenge_id:?}: {what}")]
-    First {
-        /// The challenge.
-        challenge_id: String,
-        /// What it did in place of it.
-        what: String,
-    },
-    /// The image does not become ready.
-    #[error("the image's /docs does not answer within {seconds} s")]
-    NotReady {
-        /// How long it had.
-        seconds: u64,
-    },
     /// The clips cannot be served.
     #[error(transparent)]
     ClipHost(#[from] ClipHostError),
@@ -143,6 +129,16 @@ impl Live {
         Ok(Self { events: read.soccer_events(), answer: comparable(text.as_bytes()) })
     }
 
+    /// An answer that stands for one that was given live.
+    pub(super) fn from_outcome(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Answered { predictions, answer, .. } => {
+                Some(Self { events: predictions.clone(), answer: answer.clone() })
+            }
+            _ => None,
+        }
+    }
+
     /// What answers are scored by.
     pub(super) fn truth<'a>(&'a self, job: &'a Job) -> &'a [Event] {
         job.truth.as_deref().unwrap_or(&self.events)
@@ -153,23 +149,6 @@ impl Live {
         let known = job.original_score.filter(|_| job.truth.is_some());
         known.unwrap_or_else(|| soccer::judge(Era::Head, &self.events, self.truth(job)).score)
     }
-}
-
-/// An answer as a journal would have recorded it.
-pub(super) fn live_of(job: &Job, outcome: &Outcome) -> Result<Box<RawValue>, JobError> {
-    let first = |what: String| JobError::First { challenge_id: job.challenge_id.clone(), what };
-    let answer = match outcome {
-        Outcome::Answered { answer, .. } => answer,
-        Outcome::Status { status, detail } => return Err(first(format!("status {status}: {detail}"))),
-        Outcome::Rejected(why) => return Err(first(format!("no answer that validators accept: {why}"))),
-        Outcome::TimedOut => return Err(first("it took too long".to_owned())),
-        Outcome::Unreachable(why) => return Err(first(why.clone())),
-    };
-    let mut whole = Json::parse(answer.as_bytes()).map_err(|error| first(error.to_string()))?;
-    if let Json::Object(fields) = &mut whole {
-        fields.insert("challenge_id".to_owned(), Json::String(job.challenge_id.clone()));
-    }
-    RawValue::from_string(whole.to_text()).map_err(|error| first(error.to_string()))
 }
 
 /// The newest soccer challenges of a journal that were answered from a clip, newest first and each once; at most

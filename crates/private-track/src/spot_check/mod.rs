@@ -105,54 +105,49 @@ impl Served {
     }
 }
 
-/// The jobs, each with a live answer: what the first container says stands for one that is missing. So an image that
-/// nothing was asked of yet can be compared with itself.
-async fn answered_first(
-    client: &Client,
-    plan: &Check,
-    served: &Served,
-    jobs: &[Job],
-) -> Result<Vec<Job>, JobError> {
-    let mut jobs = jobs.to_vec();
-    let Some(first) = &plan.first else { return Ok(jobs) };
-    if !ready(client, first, plan.ready_limit).await {
-        return Err(JobError::NotReady { seconds: plan.ready_limit.as_secs() });
+/// What a job's new answer is compared with: its live answer, else what the first container says, so that an image
+/// which nothing was asked of yet can be compared with itself. The reason where there is none.
+async fn live(client: &Client, plan: &Check, served: &Served, job: &Job, url: &Url) -> Result<Live, Reason> {
+    if let Ok(live) = Live::of(job) {
+        return Ok(live);
     }
-    for (job, url) in jobs.iter_mut().zip(&served.urls).filter(|(job, _)| job.live.is_none()) {
-        let Some(url) = url else { continue };
-        let terms = Terms { era: Era::Head, truth: None, budget: plan.budget };
-        let (_, outcome) = ask(client, first, headers(job), served.body(job, url), terms).await;
-        job.live = Some(job::live_of(job, &outcome)?);
-    }
-    Ok(jobs)
+    let Some(first) = &plan.first else { return Err(Reason::NoResponse) };
+    let terms = Terms { era: Era::Head, truth: None, budget: plan.budget };
+    let (_, outcome) = ask(client, first, headers(job), served.body(job, url), terms).await;
+    Live::from_outcome(&outcome).ok_or_else(|| Reason::of(&outcome, false))
 }
 
 /// Asks the image each job again, in turn, and says of each how it did, in the same order.
 ///
 /// # Errors
-/// Where a job's clip or its live answer is not what it should be, or the clips cannot be served; and where the
-/// image does not give the answer that is to stand for a live one.
+/// Where a job's clip or its live answer is not what it should be, or the clips cannot be served. Nothing was sent
+/// then.
 pub async fn check(client: &Client, plan: &Check, jobs: &[Job]) -> Result<Vec<Verdict>, JobError> {
-    // What is wrong with the list is found before anything is sent.
     for job in jobs.iter().filter(|job| job.live.is_some() || plan.first.is_none()) {
         Live::of(job)?;
     }
     let served = Served::new(plan, jobs).await?;
-    let jobs = answered_first(client, plan, &served, jobs).await?;
-    let lives: Vec<Live> = jobs.iter().map(Live::of).collect::<Result<_, _>>()?;
-    let ready = served.urls.iter().any(Option::is_some) && ready(client, &plan.miner, plan.ready_limit).await;
+    let mut ready_all = served.urls.iter().any(Option::is_some);
+    for miner in [Some(&plan.miner), plan.first.as_ref()].into_iter().flatten() {
+        ready_all = ready_all && ready(client, miner, plan.ready_limit).await;
+    }
 
     let mut verdicts = Vec::with_capacity(jobs.len());
-    for ((job, live), url) in jobs.iter().zip(&lives).zip(&served.urls) {
+    for (job, url) in jobs.iter().zip(&served.urls) {
+        let known = Live::of(job).ok();
         verdicts.push(match url {
-            None => Verdict::failed(job, live, Reason::VideoUrlRejected),
-            Some(_) if !ready => Verdict::failed(job, live, Reason::MinerNotReady),
-            Some(url) => {
-                let terms = Terms { era: Era::Head, truth: Some(live.truth(job)), budget: plan.budget };
-                let body = served.body(job, url);
-                let (took, outcome) = ask(client, &plan.miner, headers(job), body, terms).await;
-                Verdict::of(job, live, &outcome, took)
-            }
+            None => Verdict::failed(job, known.as_ref(), Reason::VideoUrlRejected),
+            Some(_) if !ready_all => Verdict::failed(job, known.as_ref(), Reason::MinerNotReady),
+            Some(url) => match live(client, plan, &served, job, url).await {
+                Err(reason) => Verdict::failed(job, None, reason),
+                Ok(live) => {
+                    let truth = Some(live.truth(job));
+                    let terms = Terms { era: Era::Head, truth, budget: plan.budget };
+                    let body = served.body(job, url);
+                    let (took, outcome) = ask(client, &plan.miner, headers(job), body, terms).await;
+                    Verdict::of(job, &live, &outcome, took)
+                }
+            },
         });
     }
     Ok(verdicts)

@@ -95,11 +95,11 @@ impl fmt::Display for Reason {
 
 impl Verdict {
     /// Without an answer.
-    pub(super) fn failed(job: &Job, live: &Live, reason: Reason) -> Self {
+    pub(super) fn failed(job: &Job, live: Option<&Live>, reason: Reason) -> Self {
         Self {
             miner_hotkey: job.miner_hotkey.clone(),
             challenge_id: job.challenge_id.clone(),
-            original_score: live.score(job),
+            original_score: live.map_or(0.0, |live| live.score(job)),
             status: if reason.passed() { Status::Pass } else { Status::Fail },
             reason,
             spotcheck_score: None,
@@ -125,10 +125,10 @@ impl Verdict {
                 prediction_count: Some(*count),
                 processing_time: Some(rounded(*processing_time, 3)),
                 identical: Some(*answer == live.answer),
-                ..Self::failed(job, live, reason)
+                ..Self::failed(job, Some(live), reason)
             },
-            Outcome::TimedOut => Self { elapsed_s, ..Self::failed(job, live, reason) },
-            _ => Self::failed(job, live, reason),
+            Outcome::TimedOut => Self { elapsed_s, ..Self::failed(job, Some(live), reason) },
+            _ => Self::failed(job, Some(live), reason),
         }
     }
 }
@@ -209,7 +209,7 @@ mod tests {
         for (reason, word) in
             [(Reason::VideoUrlRejected, "video_url_rejected"), (Reason::MinerNotReady, "miner_not_ready")]
         {
-            let verdict = Verdict::failed(&job, &Live::of(&job).unwrap(), reason);
+            let verdict = Verdict::failed(&job, Some(&Live::of(&job).unwrap()), reason);
             let text = serde_json::to_string(&verdict).unwrap();
             assert_eq!(text, format!(r#"{{{head}"FAIL","reason":"{word}","identical":null}}"#));
             assert_eq!(serde_json::from_str::<Verdict>(&text).unwrap(), verdict);

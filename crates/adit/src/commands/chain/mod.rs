@@ -29,7 +29,7 @@ use crate::failure::Failure;
 /// How long it is looked whether the chain shows what a call of unknown fate should have done.
 const UNKNOWN: Duration = Duration::from_secs(90);
 /// How often.
-const LOOK: Duration = Duration::from_secs(3);
+pub(crate) const LOOK: Duration = Duration::from_secs(3);
 
 pub(crate) fn connect(env: &Environment, network: &NetworkArgs) -> Result<Chain, Failure> {
     Ok(Chain::new(network.resolve(env)?, Limits::default()))

@@ -70,6 +70,7 @@ fn facts(image: &Image) -> serde_json::Value {
 fn built_from(context: &Context, args: &[(String, String)]) -> Result<String, Failure> {
     let mut hasher = Sha256::new();
     hasher.update(context.digest()?);
+    hasher.update(context.dockerfile());
     for (name, value) in args {
         hasher.update(format!("\0{name}={value}"));
     }

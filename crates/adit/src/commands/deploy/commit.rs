@@ -4,17 +4,18 @@
 use std::time::{Duration, SystemTime};
 
 use adit_chain::commitment::BLOCK_TIME;
-use adit_chain::{Call, Chain, Commitment as OnChain, Field, Netuid, timelock};
+use adit_chain::{Call, Chain, Commitment as OnChain, Field, Netuid, Revealed, timelock};
 use adit_keys::{Hotkey, Keypair, Wallet};
 use adit_private_track::deployment::Commitment;
 use adit_settings::Environment;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::say::{Say, Step};
 use super::{Deployment, element};
 use crate::cli::chain::SendArgs;
 use crate::cli::deploy::DeployPtMiner;
-use crate::commands::chain::{Sent, await_reveal, connect, not_shown, read_back, send, sent_json};
+use crate::commands::chain::{LOOK, Sent, await_reveal, connect, not_shown, read_back, send, sent_json};
 use crate::commands::password::open_hotkey;
 use crate::failure::Failure;
 
@@ -60,6 +61,19 @@ pub(super) async fn prepare(
 }
 
 impl Committing {
+    /// Whether the newest reveal is this commitment, and nothing is sealed that will be newer.
+    pub(super) async fn holds(&self, deployment: &Deployment, digest: &str) -> Result<bool, Failure> {
+        let (text, netuid, hotkey) = (self.text(deployment, digest), deployment.netuid, self.hotkey);
+        let (sealed, revealed) = self
+            .chain
+            .read(|head| async move {
+                Ok((head.commitment(netuid, &hotkey).await?, head.revealed(netuid, &hotkey).await?))
+            })
+            .await?;
+        let sealed = sealed.as_ref().and_then(still_sealed).is_some();
+        Ok(!sealed && revealed.last().is_some_and(|newest| newest.text() == text))
+    }
+
     pub(super) fn text(&self, deployment: &Deployment, digest: &str) -> String {
         let image = &deployment.target.image;
         let commitment = Commitment {
@@ -95,18 +109,15 @@ pub(super) async fn commit(
             Ok((head.commitment(netuid, &hotkey).await?, head.revealed(netuid, &hotkey).await?))
         })
         .await?;
-    if let Some(newest) = revealed.last().filter(|newest| newest.text() == text) {
-        say.done("On-chain commitment", true, json!({"text": text, "revealed_in_block": newest.block}));
-        return Ok(());
-    }
-    // What is sealed now may be this text, from a run that was stopped: a second one would only use up space.
+    let mut newest = revealed.last().cloned();
+    // What is sealed now will be the newest: it may be this text, from a run that was stopped, or another one.
     if let Some(wait) = before.as_ref().and_then(still_sealed) {
         say.line("  a commitment is sealed already: waiting for its reveal");
-        let within = (wait + BLOCK_TIME * 4).min(deployment.args.reveal());
-        if let Ok(revealed) = await_reveal(chain, netuid, hotkey, &text, within).await {
-            say.done("On-chain commitment", true, json!({"text": text, "revealed_in_block": revealed.block}));
-            return Ok(());
-        }
+        newest = next_reveal(chain, netuid, hotkey, newest, wait + BLOCK_TIME * 4).await?;
+    }
+    if let Some(newest) = newest.filter(|newest| newest.text() == text) {
+        say.done("On-chain commitment", true, json!({"text": text, "revealed_in_block": newest.block}));
+        return Ok(());
     }
     let key = || key.ok_or_else(|| Failure::new("there is no key to sign with"));
     let call = call(netuid, &text)?;
@@ -128,6 +139,24 @@ pub(super) async fn commit(
     let facts = json!({"text": text, "included": sent_json(&sent), "revealed_in_block": revealed.block});
     say.done(format_args!("Revealed in block {}", revealed.block), false, facts);
     Ok(())
+}
+
+/// The newest reveal once there is another than `known`, or after a while.
+async fn next_reveal(
+    chain: &Chain,
+    netuid: Netuid,
+    hotkey: Hotkey,
+    known: Option<Revealed>,
+    within: Duration,
+) -> Result<Option<Revealed>, Failure> {
+    let deadline = Instant::now() + within;
+    loop {
+        let newest = chain.read(|head| async move { head.revealed(netuid, &hotkey).await }).await?.pop();
+        if newest != known || Instant::now() > deadline {
+            return Ok(newest);
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// Until when a sealed commitment may be revealed, from now; `None` where there is none that may.

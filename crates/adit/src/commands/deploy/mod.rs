@@ -16,15 +16,17 @@ pub(super) use start::gpus;
 use std::process::ExitCode;
 
 use adit_chain::Netuid;
-use adit_docker::{Build, Context, Engine};
+use adit_docker::{Build, Context, Engine, Gpus};
 use adit_keys::{Hotkey, Wallet};
-use adit_private_track::deployment::{Baked, Target};
+use adit_private_track::deployment::{Baked, Live, Target};
 use adit_settings::{Environment, var};
 use serde_json::json;
+use tokio::signal::ctrl_c;
 
 use self::commit::Committing;
 use self::say::{Say, Step};
 use super::block_on;
+use super::spot_check::{self, Stage};
 use crate::cli::deploy::DeployPtMiner;
 use crate::failure::Failure;
 
@@ -42,61 +44,83 @@ struct Deployment {
     hotkey: Option<Hotkey>,
     port: u16,
     committing: Option<Committing>,
+    /// Whether the image is checked before it is committed.
+    spot_check: bool,
 }
 
 pub(crate) fn run(env: &Environment, args: DeployPtMiner) -> Result<ExitCode, Failure> {
     block_on(async {
         let mut say = Say::new(args.json);
-        let mut started = start::Started::default();
-        let result = tokio::select! {
-            result = deploy(env, args, &mut say, &mut started) => result,
-            stopped = tokio::signal::ctrl_c() => {
-                stopped?;
-                started.undo().await;
-                Err(Failure::new("stopped").hint("what is done stays done: the same command goes on from here"))
-            }
-        };
-        let code = match &result {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
+        let result = run_told(env, args, &mut say).await;
+        let code = if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         say.end(result.as_ref().err());
         Ok(code)
     })
 }
 
-async fn deploy(
-    env: &Environment,
-    args: DeployPtMiner,
-    say: &mut Say,
-    started: &mut start::Started,
-) -> Result<(), Failure> {
+async fn run_told(env: &Environment, args: DeployPtMiner, say: &mut Say) -> Result<(), Failure> {
+    // Nothing is changed and everything is asked in here, so Ctrl-C may end the program as it always does.
     let mut deployment = preflight(env, args, say).await?;
     if deployment.args.dry_run {
         return plan::show(&deployment, say).await;
     }
-    let image = build::build(&deployment, say).await?;
-    let stored = if deployment.args.no_push {
-        say.skipped(Step::Push, "Skipping push, share and on-chain commit");
-        None
-    } else {
-        Some(push::push(&deployment, &image, say).await?)
-    };
-    if let Some(stored) = &stored {
-        push::share(&deployment, say).await?;
-        if let Some(committing) = deployment.committing.take() {
-            offer_spot_check(&deployment, &stored.digest, say).await?;
-            commit::commit(&deployment, committing, &stored.digest, say).await?;
-        } else {
-            say.skipped(Step::Commit, "Skipping on-chain commit");
+    let (mut started, mut stage) = (start::Started::default(), None);
+    tokio::select! {
+        result = deploy(&mut deployment, say, &mut started, &mut stage) => result,
+        stopped = ctrl_c() => {
+            stopped?;
+            eprintln!("Stopping; what is half done is undone …");
+            let undone = async {
+                started.undo().await;
+                spot_check::clear(&mut stage).await;
+            };
+            tokio::select! {
+                () = undone => {}
+                _ = ctrl_c() => eprintln!("left as it is"),
+            }
+            Err(Failure::new("stopped").hint("what is done stays done: the same command goes on from here"))
         }
+    }
+}
+
+async fn deploy(
+    deployment: &mut Deployment,
+    say: &mut Say,
+    started: &mut start::Started,
+    stage: &mut Option<Stage>,
+) -> Result<(), Failure> {
+    let image = build::build(deployment, say).await?;
+    let mut stored = None;
+    let mut committed = false;
+    if deployment.args.no_push {
+        say.skipped(Step::Push, "Skipping push");
+        say.skipped(Step::Share, "Skipping Score collaborator share");
+    } else {
+        let pushed = stored.insert(push::push(deployment, &image, say).await?);
+        push::share(deployment, say).await?;
+        if let Some(committing) = deployment.committing.take() {
+            if deployment.spot_check && !committing.holds(deployment, &pushed.digest).await? {
+                check(deployment, &pushed.digest, say, stage).await?;
+            }
+            commit::commit(deployment, committing, &pushed.digest, say).await?;
+            committed = true;
+        }
+    }
+    if !committed {
+        say.skipped(Step::Commit, "Skipping on-chain commit");
     }
     if deployment.args.no_start {
         say.skipped(Step::Start, "Skipping start");
-    } else {
-        start::start(&deployment, &image, stored.as_ref(), say, started).await?;
+        return Ok(());
     }
-    Ok(())
+    let started = start::start(deployment, &image, stored.as_ref(), say, started).await;
+    started.map_err(|failure| match committed {
+        true => failure.and(
+            "The chain names this image by now, and another one may run: until this one does, a spot check finds other \
+             answers",
+        ),
+        false => failure,
+    })
 }
 
 /// Everything that can be wrong before the first change is looked at first.
@@ -122,12 +146,16 @@ async fn preflight(env: &Environment, args: DeployPtMiner, say: &mut Say) -> Res
     }
     let wallet = args.wallet.resolve(&env)?;
     let hotkey = own_hotkey(&env, &args, &wallet)?;
-    if !args.no_start {
-        start::look_at_settings(&env, say)?;
-    }
     let engine = Engine::connect(env.text(&var::DOCKER_HOST)?).await?;
+    let gpus = start::gpus(&env, &engine)?;
     if !args.no_start {
+        let gpus = if gpus { Gpus::All } else { Gpus::None };
+        let live = Live { image: String::new(), known_as: String::new(), hotkey, port, gpus };
+        start::look_at_settings(&env, &live, say)?;
         start::look_at_port(&engine, port).await?;
+    }
+    if !args.no_push {
+        push::look_at_account(&target).await?;
     }
     let (context, build) = build::prepare(&args, &root, &target, &baked)?;
     let committing = if args.commits() {
@@ -136,8 +164,28 @@ async fn preflight(env: &Environment, args: DeployPtMiner, say: &mut Say) -> Res
     } else {
         None
     };
+    let spot_check = committing.is_some() && !args.dry_run && wants_spot_check(&args)?;
     let predictor = baked.predictor;
-    Ok(Deployment { env, args, target, engine, context, build, predictor, netuid, hotkey, port, committing })
+    Ok(Deployment {
+        env,
+        args,
+        target,
+        engine,
+        context,
+        build,
+        predictor,
+        netuid,
+        hotkey,
+        port,
+        committing,
+        spot_check,
+    })
+}
+
+/// As told, else as the operator says who is still there.
+fn wants_spot_check(args: &DeployPtMiner) -> Result<bool, Failure> {
+    let asked = || super::terminal::confirm("Run the spot check before the commitment?");
+    Ok(args.spot_check || (!args.json && asked()? == Some(true)))
 }
 
 /// The hotkey's address. Needed to commit, and by a miner that checks signatures.
@@ -155,28 +203,22 @@ fn own_hotkey(env: &Environment, args: &DeployPtMiner, wallet: &Wallet) -> Resul
     }
 }
 
-async fn offer_spot_check(deployment: &Deployment, digest: &str, say: &mut Say) -> Result<(), Failure> {
-    let wanted = deployment.args.spot_check
-        || (!deployment.args.json
-            && super::terminal::confirm("Run the spot check before the commitment?")? == Some(true));
-    if !wanted {
-        return Ok(());
-    }
+/// The spot check of what was pushed, before it is committed.
+async fn check(
+    deployment: &Deployment,
+    digest: &str,
+    say: &mut Say,
+    stage: &mut Option<Stage>,
+) -> Result<(), Failure> {
     say.begin(Step::SpotCheck, "Running the spot check");
-    let verdicts = super::spot_check::check_for_deployment(
-        &deployment.env,
-        &deployment.engine,
-        &deployment.target,
-        digest,
-        deployment.netuid,
-    )
-    .await?;
+    let Deployment { env, engine, target, netuid, .. } = deployment;
+    let verdicts = spot_check::of_deployment(env, engine, target, digest, *netuid, stage).await?;
     for verdict in &verdicts {
         say.line(format_args!("  {}", json!(verdict)));
     }
-    if !verdicts.iter().all(|verdict| super::spot_check::passes(verdict, false)) {
+    if !verdicts.iter().all(|verdict| spot_check::passes(verdict, false)) {
         return Err(Failure::new("the image does not answer twice alike: Score would blacklist the hotkey").hint(
-            "fix the seeds and what else makes answers differ; `sv spot-check` shows them again. Nothing was committed",
+            "fix the seeds and what else makes answers differ; `sv spot-check` shows them again. It was not committed",
         ));
     }
     say.done("The image passes the spot check", false, json!({"verdicts": verdicts}));

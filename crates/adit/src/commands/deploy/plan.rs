@@ -1,6 +1,6 @@
 //! `--dry-run`: what would be done, and the exact payloads.
 
-use adit_private_track::deployment::{Live, Sharing};
+use adit_private_track::deployment::{Sharing, worker_variables};
 use serde_json::{Value, json};
 
 use super::say::{Say, Step};
@@ -53,14 +53,13 @@ pub(super) async fn show(deployment: &Deployment, say: &mut Say) -> Result<(), F
     if args.no_start {
         say.skipped(Step::Start, "Skipping start");
     } else {
-        let live = Live {
-            image: target.image.to_string(),
-            known_as: target.image.at(UNKNOWN),
-            hotkey: deployment.hotkey,
-            port: deployment.port,
-            gpus: start::gpus(&deployment.env, &deployment.engine)?,
-        };
-        let container = live.container(&deployment.env)?;
+        let live = start::live(deployment, &target.image.to_string(), target.image.at(UNKNOWN))?;
+        let mut container = live.container(&deployment.env)?;
+        // What a model is told may be what is not for the screen.
+        let of_model = worker_variables(&deployment.env)?;
+        for (_, value) in container.env.iter_mut().filter(|(name, _)| of_model.contains(name)) {
+            "(as set)".clone_into(value);
+        }
         say.begin(Step::Start, format_args!("Would start container on port {}", deployment.port));
         let body: Value = serde_json::from_str(&container.to_json()).unwrap_or_default();
         say.line(format_args!("{body:#}"));

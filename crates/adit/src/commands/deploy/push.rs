@@ -5,7 +5,7 @@ use std::time::Duration;
 use adit_docker::hub::{self, Session, Share, Visibility};
 use adit_docker::{Image, Registry, RegistryError, Stored};
 use adit_outbound::{AddressGuard, Client};
-use adit_private_track::deployment::{Hub, LARGEST_IMAGE, Sharing};
+use adit_private_track::deployment::{Hub, LARGEST_IMAGE, Sharing, Target};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -16,15 +16,22 @@ use crate::failure::Failure;
 pub(super) async fn push(deployment: &Deployment, image: &Image, say: &mut Say) -> Result<Stored, Failure> {
     let target = &deployment.target;
     say.begin(Step::Repository, format_args!("Ensuring repo exists: {}", target.image.repo()));
-    refuse_large(image.size)?;
+    if !deployment.args.allow_large {
+        refuse_large(image.size).map_err(|failure| {
+            failure.and(
+                "Where its layers are smaller once compressed, which is what Score counts, say --allow-large",
+            )
+        })?;
+    }
     if let Sharing::Hub(hub) = &target.sharing {
-        let api = hub_api(deployment, hub)?;
-        let already = ensure_private(deployment, &api.login(hub_deadline()).await?, hub).await?;
+        let api = hub_api(target, hub)?;
+        let already = ensure_private(deployment, &api.login(hub_deadline()).await?, hub, say).await?;
         say.done("Repo ready", already, json!({"repository": target.image.repo()}));
     } else {
         say.done("Repo ready", false, json!({"repository": target.image.repo(), "made_by": "the push"}));
     }
 
+    refuse_public(deployment, say).await?;
     say.begin(Step::Push, format_args!("Pushing {}", target.image));
     let registry = Registry::of(&target.image, target.credentials.as_ref());
     let (stored, already) = match registry.stored().await {
@@ -93,12 +100,18 @@ async fn refuse_public(deployment: &Deployment, say: &mut Say) -> Result<(), Fai
     }
     match Registry::of(&target.image, None).stored().await {
         Ok(Some(_)) if deployment.args.allow_public => {
-            say.warn(format_args!("{} is public: other miners can pull your model", target.image.repo()));
+            warn_of_public(deployment, say);
             Ok(())
         }
         Ok(Some(_)) => Err(public(&target.image.repo())),
-        Ok(None) | Err(_) => Ok(()),
+        // Before the first push there is nothing to be seen; afterwards it is looked again.
+        Ok(None) | Err(RegistryError::Denied { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
     }
+}
+
+fn warn_of_public(deployment: &Deployment, say: &mut Say) {
+    say.warn(format_args!("{} is public: other miners can pull your model", deployment.target.image.repo()));
 }
 
 fn public(repo: &str) -> Failure {
@@ -122,13 +135,21 @@ fn explained(deployment: &Deployment) -> impl Fn(adit_docker::EngineError) -> Fa
 }
 
 /// The web API with the token, nothing sent yet.
-fn hub_api(deployment: &Deployment, hub: &Hub) -> Result<hub::Hub, Failure> {
-    let Some(credentials) = deployment.target.credentials.clone() else {
-        return Err(Failure::new(format!("`{}` is not set", deployment.target.token_variable)));
+fn hub_api(target: &Target, hub: &Hub) -> Result<hub::Hub, Failure> {
+    let Some(credentials) = target.credentials.clone() else {
+        return Err(Failure::new(format!("`{}` is not set", target.token_variable)));
     };
     // The operator's own settings name the address.
     let client = Client::new(AddressGuard::unrestricted())?;
     Ok(hub::Hub::new(client, &hub.api, credentials.username, credentials.token))
+}
+
+/// Whether the account takes the token, before anything is built for it.
+pub(super) async fn look_at_account(target: &Target) -> Result<(), Failure> {
+    if let Sharing::Hub(hub) = &target.sharing {
+        hub_api(target, hub)?.login(hub_deadline()).await?;
+    }
+    Ok(())
 }
 
 /// All that is asked of the web API at once has this long.
@@ -137,11 +158,19 @@ fn hub_deadline() -> Instant {
 }
 
 /// True where it was there already.
-async fn ensure_private(deployment: &Deployment, api: &Session<'_>, hub: &Hub) -> Result<bool, Failure> {
+async fn ensure_private(
+    deployment: &Deployment,
+    api: &Session<'_>,
+    hub: &Hub,
+    say: &mut Say,
+) -> Result<bool, Failure> {
     let deadline = hub_deadline();
     match api.visibility(&hub.repository, deadline).await? {
         Visibility::Private => Ok(true),
-        Visibility::Public if deployment.args.allow_public => Ok(true),
+        Visibility::Public if deployment.args.allow_public => {
+            warn_of_public(deployment, say);
+            Ok(true)
+        }
         Visibility::Public => Err(public(&deployment.target.image.repo())),
         Visibility::Missing => {
             api.create_private(&hub.repository, deadline).await?;
@@ -164,7 +193,7 @@ pub(super) async fn share(deployment: &Deployment, say: &mut Say) -> Result<(), 
             let name = &hub.collaborator;
             say.begin(Step::Share, format_args!("Adding {name} as collaborator"));
             // A session does not outlive a long push.
-            let (api, deadline) = (hub_api(deployment, hub)?, hub_deadline());
+            let (api, deadline) = (hub_api(&deployment.target, hub)?, hub_deadline());
             let session = api.login(deadline).await?;
             let already =
                 matches!(session.share(&hub.repository, name, deadline).await?, Share::Shared { .. });

@@ -65,7 +65,10 @@ impl Say {
 
     /// The step is done, or held already. `facts` go into the JSON.
     pub(super) fn done(&mut self, line: impl Display, already: bool, facts: Value) {
-        self.line(format_args!("✓ {line}{}", if already { " (already)" } else { "" }));
+        self.line(format_args!("✓ {line}"));
+        if already {
+            self.line("  (it was so already)");
+        }
         let status = if already { "held" } else { "done" };
         self.steps.push(json!({"step": self.step.name(), "status": status, "facts": facts}));
     }
@@ -100,7 +103,8 @@ impl Say {
                 let facts = json!({"error": what, "hint": hint});
                 self.steps.push(json!({"step": step, "status": "failed", "facts": facts}));
             } else {
-                eprintln!("✗ {step}: {what}");
+                eprintln!("✗ {what}");
+                eprintln!("  step: {step}");
                 if let Some(hint) = hint {
                     eprintln!("  hint: {hint}");
                 }
@@ -139,7 +143,9 @@ impl Bar {
         match progress {
             Progress::Line(line) => {
                 tracing::debug!("{line}");
-                let telling = line.starts_with("Step ") || tracing::enabled!(tracing::Level::INFO);
+                // Docker's word, and Podman's.
+                let step = line.starts_with("Step ") || line.starts_with("STEP ");
+                let telling = step || tracing::enabled!(tracing::Level::INFO);
                 if telling && !is_bookkeeping(&line) {
                     self.print(&line);
                 }
@@ -148,6 +154,11 @@ impl Bar {
             Progress::Layer { id, status, bytes } => {
                 tracing::debug!("{id} {status}");
                 let Some((now, all)) = bytes else { return };
+                if id.is_empty() {
+                    // Of a push it is not told which layer it is.
+                    self.bar.set_message(format!("{status}: {} of {}", size(now), size(all)));
+                    return;
+                }
                 match self.layers.iter_mut().find(|(other, _, _)| *other == id) {
                     Some(layer) => (layer.1, layer.2) = (now, all),
                     None => self.layers.push((id, now, all)),
@@ -162,7 +173,9 @@ impl Bar {
 
 /// What the builder says of its own containers and layers.
 fn is_bookkeeping(line: &str) -> bool {
-    [" --->", "Removing intermediate container", "Successfully "].iter().any(|start| line.starts_with(start))
+    [" --->", "--> ", "Removing intermediate container", "Successfully "]
+        .iter()
+        .any(|start| line.starts_with(start))
 }
 
 impl Bar {

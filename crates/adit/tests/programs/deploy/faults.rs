@@ -40,9 +40,9 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_docker_hub_refuses_is_said_with_the_guides_remedy() {
     let Some(world) = World::without_chain().await else { return };
-    // Nothing is built for a wrong token: it is the first thing that is asked after the image.
+    // Nothing is built for a wrong token.
     let (step_name, error, hint) = world.fails(&UP_TO_SHARE, &[("DOCKERHUB_TOKEN", "wrong")]);
-    assert_eq!(step_name, "repository");
+    assert_eq!(step_name, "preflight");
     assert!(error.contains("DOCKERHUB_TOKEN") || error.contains(USER), "{error}");
     assert!(hint.contains("hub.docker.com/settings/security"), "{hint}");
     world.hub.plant(Call::Login, Fault::TokenExpired, 1);
@@ -129,10 +129,18 @@ async fn a_container_that_ends_at_once_is_shown_and_removed_and_the_one_before_r
     let start = ["--tag", "v1", "--no-push"];
     let good = world.deploy(0, &start);
     let id = step(&good, "start").1["container"].as_str().unwrap().to_owned();
+    // What the miner itself would not start with is found before.
     let (step_name, error, _) = world.fails(&start, &[("ADIT_DIALECTS", "esperanto")]);
-    assert_eq!(step_name, "start");
-    assert!(error.contains("the container ended at once (exit code 1) and was removed"), "{error}");
+    assert_eq!(step_name, "preflight");
     assert!(error.contains("`ADIT_DIALECTS=esperanto` is not a list of fiber and score"), "{error}");
+    let dockerfile = world.checkout.path().join("Dockerfile.miner");
+    let broken =
+        fs::read_to_string(&dockerfile).unwrap() + "CMD [\"sh\", \"-c\", \"echo no weights; exit 3\"]\n";
+    fs::write(&dockerfile, broken).unwrap();
+    let (step_name, error, _) = world.fails(&start, &[]);
+    assert_eq!(step_name, "start");
+    assert!(error.contains("the container ended at once (exit code 3) and was removed"), "{error}");
+    assert!(error.contains("no weights"), "{error}");
     assert_eq!(world.running(), [&id[..12]]);
     let all = ["ps", "-aq", "--filter", &format!("name=pt-miner-{}", world.port)];
     assert_eq!(world.engine.docker(&all).lines().count(), 1);
@@ -189,6 +197,7 @@ async fn a_commitment_that_is_one_too_many_and_one_that_was_interrupted() {
 async fn settings_that_cannot_be_are_said_before_anything_is_built() {
     let Some(world) = World::without_chain().await else { return };
     let no_push = ["--tag", "v1", "--no-push", "--no-start"];
+    let start = ["--tag", "v1", "--no-push"];
     for (arguments, variables, error_has, hint_has) in [
         (&UP_TO_SHARE[..], ("DOCKERHUB_USERNAME", ""), "`DOCKERHUB_USERNAME`", "settings/security"),
         (&UP_TO_SHARE, ("DOCKERHUB_TOKEN", "your-access-token"), "`DOCKERHUB_TOKEN` is not set", "--no-push"),
@@ -200,6 +209,8 @@ async fn settings_that_cannot_be_are_said_before_anything_is_built() {
             "systemctl start docker",
         ),
         (&no_push, ("ADIT_PREDICTOR_FILE", "/nowhere/model.py"), "/nowhere/model.py does not exist", ""),
+        (&start, ("ADIT_WORKER_ENV", "DOCKERHUB_TOKEN"), "a secret that no container gets", "another name"),
+        (&start, ("ADIT_GPUS", "some"), "`ADIT_GPUS=some` is not all, none or auto", ""),
         (
             &["--tag", "v1", "--no-push"],
             ("STAKE_TABLE_FILE", "nodes.json"),
@@ -215,7 +226,7 @@ async fn settings_that_cannot_be_are_said_before_anything_is_built() {
 }
 
 /// Starts a deployment, interrupts it once it says `line`, and returns all that it said.
-fn interrupted(mut command: Command, line: &str) -> String {
+pub(super) fn interrupted(mut command: Command, line: &str) -> String {
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
     let mut said = String::new();
