@@ -14,15 +14,15 @@ use bollard::models::{
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
-    UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder,
 };
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::next;
 use crate::image::plain;
 use crate::{Engine, EngineError};
 
+/// How often it is looked whether a container has ended.
+const LOOK: Duration = Duration::from_millis(200);
 /// Most of a log that is read, in bytes.
 const MOST_LOG: usize = 64 * 1024;
 
@@ -266,31 +266,41 @@ impl Engine {
         Ok(text.lines().map(plain).collect::<Vec<_>>().join("\n"))
     }
 
-    /// What a container writes on stdout, from its start to its end.
-    pub fn stdout(&self, id: &str) -> impl Stream<Item = Result<Bytes, EngineError>> + use<> {
-        let options = LogsOptionsBuilder::default().stdout(true).follow(true).build();
-        let parts = self.docker.logs(id, Some(options));
-        parts.map(|part| {
-            part.map(bollard::container::LogOutput::into_bytes)
-                .map_err(|error| EngineError::from_bollard("read the container's output", error))
-        })
+    /// What a container that has ended wrote on stdout.
+    ///
+    /// # Errors
+    /// Where there is no such container, or it wrote more than `most` bytes.
+    pub async fn stdout(&self, id: &str, most: usize) -> Result<Vec<u8>, EngineError> {
+        const DOING: &str = "read the container's output";
+        let options = LogsOptionsBuilder::default().stdout(true).build();
+        let mut parts = std::pin::pin!(self.docker.logs(id, Some(options)));
+        let mut output = Vec::new();
+        while let Some(part) = next(&mut parts, DOING).await? {
+            let part = part.map_err(|error| EngineError::from_bollard(DOING, error))?;
+            output.extend_from_slice(&part.into_bytes());
+            if output.len() > most {
+                let message = format!("it is longer than {most} bytes");
+                return Err(EngineError::Other { doing: DOING, message });
+            }
+        }
+        Ok(output)
     }
 
-    /// Waits for a container to end; its exit code.
+    /// Waits for a container to end; its exit code. By looking, since engines differ in when they answer a request
+    /// that waits.
     ///
     /// # Errors
     /// Where there is no such container.
     pub async fn wait(&self, id: &str) -> Result<i64, EngineError> {
-        let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
-        let mut ends = std::pin::pin!(self.docker.wait_container(id, Some(options)));
-        match ends.next().await {
-            Some(Ok(ended)) => Ok(ended.status_code),
-            Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(code),
-            Some(Err(error)) => Err(EngineError::from_bollard("wait for the container", error)),
-            None => Err(EngineError::Missing {
-                doing: "wait for the container",
-                message: "the engine says nothing of it".to_owned(),
-            }),
+        loop {
+            match self.container(id).await? {
+                Some(state) if state.running => tokio::time::sleep(LOOK).await,
+                Some(state) => return Ok(state.exit_code),
+                None => {
+                    let message = "somebody removed it".to_owned();
+                    return Err(EngineError::Missing { doing: "wait for the container", message });
+                }
+            }
         }
     }
 

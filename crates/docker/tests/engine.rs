@@ -7,7 +7,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use adit_docker::{Build, Container, Context, Engine, EngineError, Hardening, Image, Port, Progress};
-use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 /// No test waits longer for anything.
@@ -115,8 +114,8 @@ async fn a_container_is_run_looked_into_and_removed() {
     engine.upload(&id, "/", tar.into_inner().unwrap()).await.unwrap();
     engine.start(&id, &container).await.unwrap();
     assert_eq!(timeout(PATIENCE, engine.wait(&id)).await.unwrap().unwrap(), 7);
-    let parts: Vec<_> = timeout(PATIENCE, engine.stdout(&id).collect()).await.unwrap();
-    let stdout: Vec<u8> = parts.into_iter().flat_map(|part| part.unwrap()).collect();
+    let stdout = engine.stdout(&id, 100).await.unwrap();
+    assert!(engine.stdout(&id, 5).await.unwrap_err().to_string().contains("longer than 5 bytes"));
     assert_eq!(String::from_utf8(stdout).unwrap(), "good day\nhello\ncopied\n");
     assert_eq!(engine.logs(&id, 1).await.unwrap().lines().count(), 1);
     let state = engine.container(&id).await.unwrap().unwrap();

@@ -73,7 +73,7 @@ impl Engine {
         assert!(tar.wait().unwrap().success());
         // Earlier builds' would pile up; today's may be another run's.
         let old = ["image", "prune", "--all", "--force", "--filter", "until=24h", "--filter"];
-        self.docker(&[&old[..], &[&format!("label={REPOSITORY}")]].concat());
+        self.run(&[&old[..], &[&format!("label={REPOSITORY}")]].concat());
         name
     }
 }

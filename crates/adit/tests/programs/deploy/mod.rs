@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// Whose miner it is: registered on the local chain's subnet 44.
 const HOTKEY: &str = "5H6TiKX8XNWAfyzk8SDfCn7rvv1UVH7nyKVn8YQogq5Ky4rr";
 const ELEMENT: &str = "manako/DetectFootballEvent";
+/// The registry's user and password, as a header has them.
+const BASIC: &str = "bWluZXI6cmVnaXN0cnktcGFzc3dvcmQ=";
 /// Answers alike never.
 const RANDOM: &str = r#"
 import random
@@ -119,10 +121,6 @@ impl World {
     fn gateway(&self) -> IpAddr {
         let format = "{{(index .IPAM.Config 0).Gateway}}";
         self.engine.docker(&["network", "inspect", "bridge", "-f", format]).parse().unwrap()
-    }
-
-    fn image(&self, tag: &str) -> String {
-        format!("{}/{USER}/pt-solution:{tag}", self.registry.address())
     }
 
     /// Puts a revealed commitment into the chain's storage, as the newer runtime would.
@@ -229,9 +227,14 @@ async fn from_a_checkout_to_a_checked_miner() {
     assert_eq!(world.hub.is_private("miner/pt-solution"), Some(true));
     assert_eq!(world.hub.collaborators("miner/pt-solution"), [("scorevision".into(), "read".into())]);
     let digest = step(&first, "push").1["digest"].as_str().unwrap().to_owned();
-    let shown_by_engine =
-        world.engine.docker(&["image", "inspect", "-f", "{{json .RepoDigests}}", &world.image("v1.0.0")]);
-    assert!(shown_by_engine.contains(&digest), "{shown_by_engine}");
+    let request = format!(
+        "HEAD /v2/{USER}/pt-solution/manifests/{digest} HTTP/1.1\r\nHost: r\r\nAuthorization: Basic {BASIC}\r\n\
+         Accept: application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json\r\n\
+         Connection: close\r\n\r\n"
+    );
+    let head = exchange(world.registry.address(), request.as_bytes());
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.to_lowercase().contains(&format!("docker-content-digest: {digest}")), "{head}");
 
     // Commit. The local runtime has no time-locks, and says so.
     let refused = world.deploy(1, &[&tag[..], &["--no-start"]].concat());
