@@ -223,6 +223,18 @@ impl Engine {
         }
     }
 
+    /// The value of one variable of a container; `None` where it has none of that name. The others may be
+    /// secrets, so a [`ContainerState`] has none of them.
+    ///
+    /// # Errors
+    /// [`EngineError::Missing`] where there is no such container; others.
+    pub async fn variable(&self, id: &str, name: &str) -> Result<Option<String>, EngineError> {
+        let found = self.docker.inspect_container(id, None).await;
+        let found = found.map_err(|error| EngineError::from_bollard("look at the container", error))?;
+        let variables = found.config.and_then(|config| config.env).unwrap_or_default();
+        Ok(variables.iter().find_map(|pair| Some(pair.strip_prefix(name)?.strip_prefix('=')?.to_owned())))
+    }
+
     /// Containers that have a label with this value, ended ones too.
     ///
     /// # Errors

@@ -51,7 +51,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::BadHost`], [`EngineError::NotRunning`], [`EngineError::Permission`].
     pub async fn connect(host: Option<&str>) -> Result<Self, EngineError> {
-        let host = host.map_or_else(default_host, str::to_owned);
+        let default = || Self::default_host().unwrap_or_else(|| format!("unix://{}", SOCKETS[0]));
+        let host = host.map_or_else(default, str::to_owned);
         // An error means that the process has chosen a provider already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let docker = match host.strip_prefix("unix://") {
@@ -92,6 +93,15 @@ impl Engine {
         Ok(Self { docker, about })
     }
 
+    /// The first of the default sockets that is there, as [`connect`](Engine::connect) would take it. Whether an
+    /// engine answers on it is not known.
+    #[must_use]
+    pub fn default_host() -> Option<String> {
+        let rootless = std::env::var("XDG_RUNTIME_DIR").map(|folder| format!("{folder}/podman/podman.sock"));
+        let mut sockets = SOCKETS.map(str::to_owned).into_iter().chain(rootless.ok());
+        sockets.find(|path| std::path::Path::new(path).exists()).map(|path| format!("unix://{path}"))
+    }
+
     /// What it is.
     #[must_use]
     pub fn about(&self) -> &About {
@@ -116,11 +126,4 @@ async fn reachable(path: &str, host: &str) -> Result<(), EngineError> {
         }
         Err(error) => Err(EngineError::NotRunning { host: host.to_owned(), cause: error.to_string() }),
     }
-}
-
-fn default_host() -> String {
-    let rootless = std::env::var("XDG_RUNTIME_DIR").map(|folder| format!("{folder}/podman/podman.sock"));
-    let there = SOCKETS.map(str::to_owned).into_iter().chain(rootless.ok());
-    let first = there.into_iter().find(|path| std::path::Path::new(path).exists());
-    format!("unix://{}", first.as_deref().unwrap_or(SOCKETS[0]))
 }

@@ -94,7 +94,7 @@ async fn a_container_is_run_looked_into_and_removed() {
     let container = Container {
         name: "adit-test-run".into(),
         image: "adit-test/run:v1".into(),
-        env: vec![("GREETING".into(), "good day".into())],
+        env: vec![("GREETING_OF".into(), "b".into()), ("GREETING".into(), "good day".into())],
         command: Some(
             ["/bin/sh", "-c", "echo $GREETING; cat /said /copied; echo done >&2; exit 7"]
                 .map(str::to_owned)
@@ -120,6 +120,9 @@ async fn a_container_is_run_looked_into_and_removed() {
     assert_eq!(engine.logs(&id, 1).await.unwrap().lines().count(), 1);
     let state = engine.container(&id).await.unwrap().unwrap();
     assert_eq!((state.running, state.exit_code, state.out_of_memory), (false, 7, false));
+    assert_eq!(engine.variable(&id, "GREETING").await.unwrap().as_deref(), Some("good day"));
+    assert_eq!(engine.variable(&id, "GREET").await.unwrap(), None);
+    assert!(matches!(engine.variable("adit-test-none", "A").await, Err(EngineError::Missing { .. })));
     assert_eq!(engine.download(&id, "/said", 100).await.unwrap(), Some(b"hello\n".to_vec()));
     assert_eq!(engine.download(&id, "/none", 100).await.unwrap(), None);
     let found = engine.containers("adit-test", "run").await.unwrap();

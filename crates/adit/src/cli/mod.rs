@@ -35,7 +35,7 @@ pub(crate) enum AditCommand {
     /// Check a miner from clock to socket, and say what to type where something is wrong
     #[command(
         after_help = "Run it on the miner's host, with the settings that the miner has. It takes less than 5 s and \
-        changes nothing; a running miner gets one small challenge.\n\
+        changes nothing; a running miner gets one small challenge, the registry of the settings a login.\n\
         Exit code 1 where a check fails; a warning is none.\n\n\
         Examples:\n  \
         adit doctor\n  \

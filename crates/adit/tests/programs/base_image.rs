@@ -124,6 +124,17 @@ impl BaseImages {
     }
 }
 
+/// An image that can sleep and nothing else.
+pub(crate) fn sleeper(engine: &Engine) -> String {
+    let root = tempfile::tempdir().unwrap();
+    let root = Root(root.path());
+    let sleep = program("sleep");
+    for file in libraries(&sleep).iter().chain([&sleep]) {
+        fs::copy(file, root.place(file)).unwrap();
+    }
+    engine.import("sleeper", root.0)
+}
+
 /// Refuses what Dockerfile.miner should not ask for.
 const CARGO: &str = "#!/bin/sh
 set -e

@@ -4,14 +4,21 @@ use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
+use adit_docker::{Credentials, ImageName, Registry};
+use adit_private_track::deployment::Commitment;
+use adit_stand_in::docker_hub::{self, Call, DockerHub};
 use adit_stand_in::local_chain::{LocalChain, newest_metadata};
 use adit_stand_in::node::{Fault, Node, NodeScript};
+use adit_stand_in::registry::{self, PASSWORD, USER};
 use serde_json::Value;
 
+use crate::base_image::{Engine, sleeper};
+use crate::deploy::{ELEMENT, HOTKEY, REVEALED, newest_chain, revealed, unhex};
 use crate::process::{Miner, PATIENCE, finish, program, run, shown};
 
 /// The address on chain. One of documentation, so the doctor does not try to reach it.
@@ -54,12 +61,18 @@ impl Said {
     /// Asserts that nothing but this line is worse, and what it says.
     #[track_caller]
     fn blames(&self, well: &Self, name: &str, status: &str, found: &str, fix: &str) {
+        self.differs(well, name, status, found, fix);
+        assert_eq!(self.code, Some(i32::from(status == "FAIL")));
+    }
+
+    /// The same where something else fails all the time.
+    #[track_caller]
+    fn differs(&self, well: &Self, name: &str, status: &str, found: &str, fix: &str) {
         assert_eq!(self.faults(well), [name], "{self:#?}");
         let line = self.line(name);
         assert_eq!(line.status, status, "{line:?}");
         assert!(line.found.contains(found), "{line:?}");
         assert!(line.fix.as_ref().unwrap().contains(fix), "{line:?}");
-        assert_eq!(self.code, Some(i32::from(status == "FAIL")));
     }
 }
 
@@ -179,10 +192,17 @@ fn a_healthy_miner_passes_and_each_fault_of_its_host_has_its_line() {
     wait_for_stakes(&miner);
     let well = host.doctor(&[]);
     assert_eq!(well.code, Some(0), "{well:#?}");
-    // The two that this host cannot do better: nobody reaches a documentation address, and it has no model.
-    let not_passed: Vec<&str> =
-        well.lines.iter().filter(|line| line.status != "PASS").map(|line| line.name.as_str()).collect();
-    assert_eq!(not_passed, ["reachable", "predictor"], "{well:#?}");
+    // What this host cannot do better: nobody reaches a documentation address, it has no account at a registry, no
+    // image is committed, and it has no model. Whether there is a container engine is not the test's to say.
+    let not_passed: Vec<&str> = well
+        .lines
+        .iter()
+        .filter(|line| line.status != "PASS" && line.name != "docker")
+        .map(|line| line.name.as_str())
+        .collect();
+    assert_eq!(not_passed, ["reachable", "registry", "image", "predictor"], "{well:#?}");
+    assert!(well.line("registry").found.starts_with("skipped: `DOCKERHUB_USERNAME` is not set"));
+    assert!(well.line("image").found.contains("names no image of the private track"));
     assert!(well.line("reachable").found.contains("not tried: 203.0.113.10 is a documentation address"));
     assert!(well.line("registration").found.ends_with("is uid 4 on subnet 44"));
     assert!(well.line("stake table").found.starts_with("65 hotkeys from the chain"));
@@ -351,6 +371,223 @@ fn each_fault_of_a_running_miner_has_its_line() {
     said.blames(&well, "server", "FAIL", "takes connections but does not answer", "start the miner again");
 }
 
+/// A miner in a container, its image in a registry, and both on chain. Docker Hub's web API and the chain are
+/// stand-ins.
+struct Deployed {
+    engine: Engine,
+    registry: registry::Registry,
+    hub: DockerHub,
+    node: Node,
+    script: NodeScript,
+    port: String,
+}
+
+impl Deployed {
+    async fn new() -> Option<Self> {
+        let (engine, registry, script) = (Engine::find()?, registry::Registry::start()?, newest_chain()?);
+        let hub = DockerHub::start().await.unwrap();
+        hub.account(USER, PASSWORD);
+        let node = Node::start(script.clone()).await.unwrap();
+        let deployed = Self { engine, registry, hub, node, script, port: free_port() };
+        deployed.repository(true, true);
+        Some(deployed)
+    }
+
+    fn repository(&self, private: bool, shared: bool) {
+        self.hub.repository("miner/pt-solution", private);
+        if shared {
+            self.hub.share("miner/pt-solution", "scorevision", "read");
+        }
+    }
+
+    fn image(&self) -> ImageName {
+        ImageName::new(&self.registry.address().to_string(), "miner/pt-solution", "v1").unwrap()
+    }
+
+    /// Pushes an image; its digest.
+    async fn push(&self) -> String {
+        let image = self.image();
+        self.engine.docker(&["tag", &sleeper(&self.engine), &image.to_string()]);
+        let host = adit_stand_in::engine::host().unwrap();
+        let engine = adit_docker::Engine::connect(Some(&host)).await.unwrap();
+        let credentials = Credentials { username: USER.to_owned(), token: PASSWORD.into() };
+        engine.push(&image, Some(&credentials), &mut |_| ()).await.unwrap();
+        engine.remove_image(&image.to_string()).await.unwrap();
+        Registry::of(&image, Some(&credentials)).stored().await.unwrap().unwrap().digest
+    }
+
+    fn commit(&self, image: &ImageName, digest: &str) {
+        let commitment = Commitment {
+            image_repo: image.repo(),
+            image_tag: image.tag().to_owned(),
+            image_digest: digest.to_owned(),
+            element_id: ELEMENT.to_owned(),
+            hotkey: HOTKEY.parse().unwrap(),
+        };
+        self.node.set(self.script.clone().storage(unhex(REVEALED), revealed(&commitment.text())));
+    }
+
+    /// A miner's container, as far as its label and its variable go, in place of the one before.
+    fn run(&self, image: &str) {
+        self.remove();
+        let (label, variable) =
+            (format!("adit.private-track.port={}", self.port), format!("ADIT_IMAGE={image}"));
+        let sleeper = sleeper(&self.engine);
+        self.engine.docker(&["run", "-d", "--label", &label, "-e", &variable, &sleeper, "sleep", "600"]);
+    }
+
+    fn remove(&self) {
+        let filter = format!("label=adit.private-track.port={}", self.port);
+        let listed = self.engine.run(&["ps", "-aq", "--filter", &filter]);
+        for id in String::from_utf8_lossy(&listed.stdout).lines() {
+            self.engine.run(&["rm", "-f", id]);
+        }
+    }
+
+    fn doctor(&self, settings: Settings<'_>) -> Said {
+        let mut command = program("adit");
+        command
+            .args(["doctor", "--json", "--network", &self.node.url(), "--wallet.path", "/nowhere"])
+            .env("ADIT_HOTKEY", HOTKEY)
+            .env("MINER_PORT", &self.port)
+            .env("DOCKER_HOST", adit_stand_in::engine::host().unwrap())
+            .env("DOCKERHUB_USERNAME", USER)
+            .env("DOCKERHUB_TOKEN", PASSWORD)
+            .env("ADIT_DOCKERHUB_API", self.hub.url())
+            .env("ADIT_DOCKERHUB_REGISTRY", self.registry.address().to_string())
+            .envs(settings.iter().copied());
+        let began = Instant::now();
+        let said = examine(&mut command);
+        // Twice what is promised, for a machine that is busy.
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?} {said:#?}", began.elapsed());
+        assert!(!format!("{said:?}").contains(PASSWORD), "{said:#?}");
+        said
+    }
+}
+
+impl Drop for Deployed {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_of_a_deployment_has_its_line() {
+    let Some(world) = Deployed::new().await else { return };
+    let digest = world.push().await;
+    let image = world.image().at(&digest);
+    world.commit(&world.image(), &digest);
+    world.run(&image);
+    let well = world.doctor(&[]);
+    for (name, found) in [
+        ("docker", "answers at unix://"),
+        ("registry", "logged in as miner; "),
+        ("image", "is committed, runs here, and is at its registry"),
+    ] {
+        let line = well.line(name);
+        assert!(line.status == "PASS" && line.found.contains(found), "{well:#?}");
+    }
+
+    // The account.
+    world.doctor(&[("DOCKERHUB_TOKEN", "wrong")]).differs(
+        &well,
+        "registry",
+        "WARN",
+        "Docker Hub login as miner failed",
+        "hub.docker.com/settings/security",
+    );
+    world.doctor(&[("DOCKERHUB_REPO", "other")]).differs(
+        &well,
+        "registry",
+        "WARN",
+        "miner/other yet",
+        "sv deploy-pt-miner",
+    );
+    world.repository(false, true);
+    world.doctor(&[]).differs(&well, "registry", "WARN", "is public", "make it private");
+    world.repository(true, false);
+    world.doctor(&[]).differs(
+        &well,
+        "registry",
+        "FAIL",
+        "scorevision is no collaborator of",
+        "Settings → Collaborators → Add `scorevision`",
+    );
+    world.repository(true, true);
+    world.hub.plant(Call::Login, docker_hub::Fault::Silent, 1);
+    world.doctor(&[]).differs(
+        &well,
+        "registry",
+        "WARN",
+        "Docker Hub login as miner failed",
+        "ADIT_DOCKERHUB_API",
+    );
+    let address = world.registry.address().to_string();
+    let own = [("ADIT_REGISTRY", address.as_str()), ("ADIT_REGISTRY_USERNAME", USER)];
+    let said = world.doctor(&[own[0], own[1], ("ADIT_REGISTRY_TOKEN", PASSWORD)]);
+    assert_eq!(said.faults(&well), [""; 0], "{said:#?}");
+    assert!(said.line("registry").found.contains("takes the token of miner; "), "{said:#?}");
+    world.doctor(&[own[0], own[1], ("ADIT_REGISTRY_TOKEN", "wrong")]).differs(
+        &well,
+        "registry",
+        "WARN",
+        "lets nobody read miner/pt-solution",
+        "docker login",
+    );
+
+    // The engine.
+    world.doctor(&[("DOCKER_HOST", "unix:///nowhere.sock")]).differs(
+        &well,
+        "docker",
+        "WARN",
+        "no Docker engine answers at unix:///nowhere.sock",
+        "systemctl start docker",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let said = world.doctor(&[("DOCKER_HOST", &format!("unix://{}", socket.display()))]);
+    said.differs(&well, "docker", "WARN", "did not answer in time", "docker info");
+
+    // What runs, what is committed, and what is at the registry.
+    world.run(&format!("{}@sha256:{}", world.image().repo(), "ab".repeat(32)));
+    world.doctor(&[]).differs(
+        &well,
+        "image",
+        "FAIL",
+        "is not the image that is committed: a spot check would find other answers",
+        "sv deploy-pt-miner --tag <tag>",
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    let name = ImageName::new(&silent, "miner/pt-solution", "v1").unwrap();
+    world.commit(&name, &digest);
+    world.run(&name.at(&digest));
+    let said = world.doctor(&[("ADIT_DOCKERHUB_REGISTRY", &silent)]);
+    said.differs(&well, "image", "WARN", "does not answer in the time that the doctor has", "docker pull");
+    // It is asked only where the settings name it too.
+    let said = world.doctor(&[]);
+    assert!(
+        said.line("image").found.contains(&format!("it is on {silent}, and these settings")),
+        "{said:#?}"
+    );
+    let gone = format!("sha256:{}", "0".repeat(64));
+    world.commit(&world.image(), &gone);
+    world.run(&world.image().at(&gone));
+    world.doctor(&[]).differs(&well, "image", "FAIL", "image_unavailable", "sv deploy-pt-miner --tag <tag>");
+    world.commit(&world.image(), &digest);
+    world.remove();
+    let _miner = Miner::start(|command| {
+        command.envs([
+            ("MINER_PORT", world.port.as_str()),
+            ("ADIT_HOTKEY", HOTKEY),
+            ("BLACKLIST_ENABLED", "no"),
+        ]);
+    });
+    let said = world.doctor(&[]);
+    assert!(said.line("image").found.contains("the miner runs without a container"), "{said:#?}");
+}
+
 /// A chain that takes connections and says nothing costs its own line and no more than the promised time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_chain_is_given_up() {
@@ -409,7 +646,7 @@ fn the_text_has_a_line_a_check_and_the_fix_below_it() {
         text.contains("\nFAIL  wallet         there is no key file /nowhere/default/hotkeys/default\n"),
         "{text}"
     );
-    assert!(text.ends_with("warnings.\n") && text.contains(" of 18 checks failed, "), "{text}");
+    assert!(text.ends_with("warnings.\n") && text.contains(" of 21 checks failed, "), "{text}");
     assert!(!text.contains("secret") && !text.contains('\x1b'), "{text}");
 }
 

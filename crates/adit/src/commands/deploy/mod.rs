@@ -11,6 +11,8 @@ mod push;
 mod say;
 mod start;
 
+pub(super) use push::{docker_login, hub_api};
+pub(super) use say::size;
 pub(super) use start::gpus;
 
 use std::process::ExitCode;

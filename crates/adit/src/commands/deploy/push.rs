@@ -121,21 +121,23 @@ fn public(repo: &str) -> Failure {
 
 /// What the guide says of a push that fails.
 fn explained(deployment: &Deployment) -> impl Fn(adit_docker::EngineError) -> Failure {
-    let registry = deployment.target.image.registry().to_owned();
-    let (user, token) = (deployment.target.username.clone(), deployment.target.token_variable);
-    move |error| {
-        match &error {
-        adit_docker::EngineError::Denied { .. } => Failure::new(error).hint(format!(
-            "try the token alone: echo ${token} | docker login {registry} -u {user} --password-stdin; it must be \
-             allowed to write"
-        )),
+    let login = docker_login(&deployment.target);
+    move |error| match &error {
+        adit_docker::EngineError::Denied { .. } => {
+            Failure::new(error).hint(format!("try the token alone: {login}; it must be allowed to write"))
+        }
         _ => error.into(),
-    }
     }
 }
 
+/// What tries the token and nothing else.
+pub(in crate::commands) fn docker_login(target: &Target) -> String {
+    let (token, registry, user) = (target.token_variable, target.image.registry(), &target.username);
+    format!("echo ${token} | docker login {registry} -u {user} --password-stdin")
+}
+
 /// The web API with the token, nothing sent yet.
-fn hub_api(target: &Target, hub: &Hub) -> Result<hub::Hub, Failure> {
+pub(in crate::commands) fn hub_api(target: &Target, hub: &Hub) -> Result<hub::Hub, Failure> {
     let Some(credentials) = target.credentials.clone() else {
         return Err(Failure::new(format!("`{}` is not set", target.token_variable)));
     };

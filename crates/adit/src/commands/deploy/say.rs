@@ -197,7 +197,7 @@ impl Drop for Bar {
 }
 
 /// Bytes for a reader: in MB or GB, as registries count them.
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::commands) fn size(bytes: u64) -> String {
     if bytes < 1_000_000_000 {
         format!("{:.1} MB", bytes as f64 / 1e6)
     } else {

@@ -8,7 +8,7 @@ use adit_keys::Hotkey;
 use tokio::time::{Instant, timeout};
 
 use super::Check;
-use super::sv::{Miner, Seen as Shown};
+use super::sv::{DEPLOY, Miner, Seen as Shown};
 use crate::failure::Failure;
 
 /// Two nodes that are silent leave no time for a third; one that is silent leaves enough for the next.
@@ -196,9 +196,17 @@ pub(super) fn is_registered(seen: &Seen) -> bool {
     matches!(&seen.place, Some(Ok(Registration { uid: Some(_), .. })))
 }
 
+/// The newest commitment that validators read; `None` where there is none, or it was not asked for.
+pub(super) fn newest_reveal(seen: &Seen) -> Option<&Revealed> {
+    seen.commitment.as_ref()?.1.last()
+}
+
 fn judge_commitment(netuid: Netuid, commitment: Option<&Commitment>, revealed: &[Revealed]) -> Check {
     const NAME: &str = "commitment";
-    let fix = format!("adit commitment set --netuid {netuid} --file commitment.json --blocks-until-reveal 1");
+    let fix = format!(
+        "{DEPLOY}, or for an image that is pushed already \
+         adit commitment set --netuid {netuid} --file commitment.json --blocks-until-reveal 1"
+    );
     let sealed = commitment.and_then(|commitment| {
         commitment.fields.iter().find_map(|field| match field {
             Field::Timelocked { round, .. } => Some(format!("sealed until round {round} of drand")),

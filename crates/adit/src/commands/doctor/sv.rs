@@ -4,18 +4,24 @@ use std::time::Duration;
 
 use adit_chain::Netuid;
 use adit_keys::{Hotkey, Keypair};
+use adit_private_track::deployment::{Target, TargetError};
 use adit_private_track::{Config, ConfigError};
 use adit_settings::{Environment, var};
 use tokio::time::{Instant, timeout};
 
-use super::{Check, axon, chain, challenge, configuration, host, names, server, wallet};
+use super::{
+    Check, axon, chain, challenge, configuration, engine, host, image, names, registry, server, wallet,
+};
 use crate::cli::doctor::Doctor;
 use crate::failure::Failure;
 
-/// Time for the chain, and beside it for the server and ffmpeg.
+/// Time for the chain, and beside it for the server, the engine and the like.
 const ASKING: Duration = Duration::from_millis(3400);
 /// Time for everything: an operator waits, and less than 5 s were promised.
 const WHOLE: Duration = Duration::from_millis(4600);
+
+/// What builds, pushes, shares, commits and starts.
+pub(super) const DEPLOY: &str = "sv deploy-pt-miner --tag <tag>";
 
 /// What several checks go by.
 pub(super) struct Miner {
@@ -29,6 +35,8 @@ pub(super) struct Miner {
     pub(super) netuid: Result<Netuid, &'static str>,
     /// `MINER_PORT`, or why it says nothing.
     pub(super) port: Result<u16, &'static str>,
+    /// Where images go; nothing goes by its tag.
+    pub(super) target: Result<Target, TargetError>,
 }
 
 pub(super) async fn checks(env: &Environment, args: &Doctor) -> Vec<Check> {
@@ -41,6 +49,7 @@ pub(super) async fn checks(env: &Environment, args: &Doctor) -> Vec<Check> {
         hotkey: found.hotkey,
         netuid: args.netuid.resolve(&env).map_err(|_| "the subnet's number is wrong (see configuration)"),
         port: port(&env),
+        target: Target::from_settings(&env, "latest"),
         env,
     };
     let networks = configuration::networks(&miner, endpoints.as_ref().ok());
@@ -58,10 +67,22 @@ pub(super) async fn checks(env: &Environment, args: &Doctor) -> Vec<Check> {
         let checked = timeout(ASKING, host::ffmpeg(&miner.env)).await;
         checked.unwrap_or_else(|_| host::silent_ffmpeg())
     };
-    let (seen, (challenge, server), ffmpeg) = tokio::join!(asking, serving, ffmpeg);
-    let reach = axon::reachable(&miner, seen.as_ref().ok(), &server, began + WHOLE).await;
-
+    let (seen, (challenge, server), ffmpeg, engine, hub) = tokio::join!(
+        asking,
+        serving,
+        ffmpeg,
+        engine::ask(&miner, began + ASKING),
+        registry::ask_hub(&miner, began + ASKING)
+    );
     let seen = seen.as_ref();
+    let committed = image::committed(&miner, seen);
+    let (reach, registry) = tokio::join!(
+        axon::reachable(&miner, seen.ok(), &server, began + WHOLE),
+        registry::read(&miner, hub, committed.as_ref().ok(), began + WHOLE)
+    );
+    let account = registry::check(&registry, committed.as_ref().ok());
+    let image = image::check(committed, &engine, &server, &registry, &account);
+
     vec![
         configuration::check(&miner),
         names::check(&miner.env),
@@ -78,6 +99,9 @@ pub(super) async fn checks(env: &Environment, args: &Doctor) -> Vec<Check> {
         challenge,
         server::stake_table(&miner, &server),
         chain::commitment(&miner, seen),
+        engine::check(&engine),
+        account,
+        image,
         host::disk(&miner.env),
         ffmpeg,
         server::predictor(&miner, &server),

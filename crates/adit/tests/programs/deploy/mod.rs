@@ -25,8 +25,8 @@ use crate::process::{exchange, finish_within, get, program, shown};
 /// Builds, pushes and checks on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Whose miner it is: registered on the local chain's subnet 44.
-const HOTKEY: &str = "5H6TiKX8XNWAfyzk8SDfCn7rvv1UVH7nyKVn8YQogq5Ky4rr";
-const ELEMENT: &str = "manako/DetectFootballEvent";
+pub(crate) const HOTKEY: &str = "5H6TiKX8XNWAfyzk8SDfCn7rvv1UVH7nyKVn8YQogq5Ky4rr";
+pub(crate) const ELEMENT: &str = "manako/DetectFootballEvent";
 /// The registry's user and password, as a header has them.
 const BASIC: &str = "bWluZXI6cmVnaXN0cnktcGFzc3dvcmQ=";
 /// Answers alike never.
@@ -78,10 +78,21 @@ impl World {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = program("sv");
+        let mut command = self.told("sv");
         let bases = BaseImages::of(&self.engine);
+        command.args(arguments);
+        if arguments[0] == "deploy-pt-miner" {
+            command.arg("--context").arg(self.checkout.path());
+            command.args(["--build-arg", &format!("BUILD_IMAGE={}", bases.build)]);
+            command.args(["--build-arg", &format!("RUNTIME_IMAGE={}", bases.runtime)]);
+        }
         command
-            .args(arguments)
+    }
+
+    /// A program with the settings of this world.
+    fn told(&self, name: &str) -> Command {
+        let mut command = program(name);
+        command
             .env("DOCKER_HOST", std::env::var("ADIT_TEST_ENGINE").unwrap())
             .env("DOCKERHUB_USERNAME", USER)
             .env("DOCKERHUB_TOKEN", PASSWORD)
@@ -95,11 +106,6 @@ impl World {
             .env("MINER_PORT", self.port.to_string())
             .env("BLACKLIST_ENABLED", "false")
             .env("ADIT_ALLOWED_HOSTS", self.gateway().to_string());
-        if arguments[0] == "deploy-pt-miner" {
-            command.arg("--context").arg(self.checkout.path());
-            command.args(["--build-arg", &format!("BUILD_IMAGE={}", bases.build)]);
-            command.args(["--build-arg", &format!("RUNTIME_IMAGE={}", bases.runtime)]);
-        }
         command
     }
 
@@ -115,6 +121,16 @@ impl World {
         let text = shown(&output);
         assert!(!text.contains(PASSWORD), "{text}");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{text}"))
+    }
+
+    /// What the doctor says of the image: the status and what it found.
+    fn image_by_the_doctor(&self) -> (String, String) {
+        let output = finish_within(PATIENCE, self.told("adit").args(["doctor", "--json"]), Stdio::null());
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let lines = said["checks"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["name"] == "image").unwrap();
+        let text = |key: &str| line[key].as_str().unwrap().to_owned();
+        (text("status"), text("found"))
     }
 
     /// This host, as containers reach it.
@@ -164,7 +180,7 @@ impl Drop for World {
 }
 
 /// `Commitments.RevealedCommitments` of subnet 44 and the hotkey, as the vectors of the chain crate have it.
-const REVEALED: &str = "ca407206ec1ab726b2636c4b145ac2879055a2cffd4b296f38f2de8d9b333cab2c00a971402e0c363608de840b9a23c8441121ab84fcf05a7e1b7514959325d3b432b0d2f2f9fcf82758";
+pub(crate) const REVEALED: &str = "ca407206ec1ab726b2636c4b145ac2879055a2cffd4b296f38f2de8d9b333cab2c00a971402e0c363608de840b9a23c8441121ab84fcf05a7e1b7514959325d3b432b0d2f2f9fcf82758";
 /// `SubtensorModule.Uids` of them.
 const UID: &str = "658faa385070e074c85bf6b568cf0555aab1b4e78e1ea8305462ee53b3686dc82c009d98e30cfdaa5379f2dabce80d542cc4de840b9a23c8441121ab84fcf05a7e1b7514959325d3b432b0d2f2f9fcf82758";
 
@@ -173,13 +189,13 @@ const SUBNET: &str = "658faa385070e074c85bf6b568cf05550e30450fc4d507a846032a7fa6
 
 /// What that storage holds where a hotkey has revealed one text: a list of pairs, the text with its own length and
 /// a block.
-fn revealed(text: &str) -> Vec<u8> {
+pub(crate) fn revealed(text: &str) -> Vec<u8> {
     let text = [compact(text.len()), text.as_bytes().to_vec()].concat();
     [compact(1), compact(text.len()), text, 60_u64.to_le_bytes().to_vec()].concat()
 }
 
 /// A node of the newest runtime on whose subnet 44 the hotkey is.
-fn newest_chain() -> Option<NodeScript> {
+pub(crate) fn newest_chain() -> Option<NodeScript> {
     let script = NodeScript::new(newest_metadata()?);
     let script = script.storage(unhex(SUBNET), [1]).storage(unhex(UID), 4_u16.to_le_bytes());
     // A dispatch information: a weight of two numbers, the class, and no fee in 16 bytes.
@@ -199,7 +215,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
@@ -271,6 +287,8 @@ async fn from_a_checkout_to_a_checked_miner() {
     let again = world.deploy(0, &tag);
     assert_eq!(step(&again, "start").0, "held", "{again:#}");
     assert_eq!(step(&again, "start").1["container"], container);
+    let (status, found) = world.image_by_the_doctor();
+    assert!(status == "PASS" && found.contains(&digest), "{found}");
 
     // A signed challenge is answered, an unsigned one is not.
     let folder = tempfile::tempdir().unwrap();
@@ -305,6 +323,8 @@ async fn from_a_checkout_to_a_checked_miner() {
     assert_eq!((step(&random, "build").0, step(&random, "start").0), ("done", "done"));
     assert_eq!(world.running().len(), 1);
     assert!(get(address, "/docs").starts_with("HTTP/1.1 200"));
+    let (status, found) = world.image_by_the_doctor();
+    assert!(status == "FAIL" && found.contains("is not the image that is committed"), "{found}");
     // It has answered nothing yet, so it is compared with itself.
     let checked = world.run(&["spot-check", "--tag", "v2", "--json"]);
     assert_eq!(checked.status.code(), Some(1), "{}", shown(&checked));
