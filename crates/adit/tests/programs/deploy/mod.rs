@@ -175,6 +175,11 @@ impl Drop for World {
         for id in String::from_utf8_lossy(&listed.stdout).lines() {
             self.engine.run(&["rm", "-f", id]);
         }
+        let repository = format!("{}/{USER}/pt-solution", self.registry.address());
+        let images = self.engine.run(&["images", "-q", &repository]);
+        for id in String::from_utf8_lossy(&images.stdout).lines() {
+            self.engine.run(&["rmi", "-f", id]);
+        }
         self.engine.run(&["volume", "rm", "-f", &format!("pt-miner-{}", self.port)]);
     }
 }
