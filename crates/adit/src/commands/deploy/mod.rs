@@ -104,7 +104,8 @@ async fn deploy(
             if deployment.spot_check && !committing.holds(deployment, &pushed.digest).await? {
                 check(deployment, &pushed.digest, say, stage).await?;
             }
-            commit::commit(deployment, committing, &pushed.digest, say).await?;
+            let commit = commit::commit(deployment, committing, &pushed.digest, say).await;
+            commit.map_err(|failure| commit_failed(&failure, deployment.netuid))?;
             committed = true;
         }
     }
@@ -202,6 +203,18 @@ fn own_hotkey(env: &Environment, args: &DeployPtMiner, wallet: &Wallet) -> Resul
         Ok(hotkey) => Ok(Some(hotkey)),
         Err(failure) if needed => Err(failure),
         Err(_) => Ok(None),
+    }
+}
+
+/// With the guide's words for it, which operators search for.
+fn commit_failed(failure: &Failure, netuid: Netuid) -> Failure {
+    let (what, hint) = failure.parts();
+    let failed = Failure::new(format!("On-chain commit failed: {what}"));
+    let remedy =
+        format!("Ensure `COLDKEY` and `HOTKEY` are correct. Check you're registered on subnet {netuid}");
+    match hint {
+        Some(hint) => failed.hint(hint).and(&remedy),
+        None => failed.hint(remedy),
     }
 }
 

@@ -175,7 +175,8 @@ async fn a_commitment_that_is_one_too_many_and_one_that_was_interrupted() {
     let (step_name, error, hint) = tokio::task::block_in_place(|| world.fails(&arguments, &over));
     assert_eq!(step_name, "commit");
     assert!(error.contains("SpaceLimitExceeded") || error.contains("space"), "{error}");
-    assert!(!hint.is_empty(), "{error}");
+    assert!(error.starts_with("On-chain commit failed: "), "{error}");
+    assert!(hint.contains("Check you're registered on subnet 44"), "{hint}");
 
     // One that no block takes is interrupted; then it turns out that it was taken after all.
     node.set(script.clone().submission(Submission::Forgotten));
