@@ -17,7 +17,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// A manifest has a few kilobytes; all of a read must be done in this time.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// A registry. Spoken to by https, or by plain http on this machine itself, as Docker does.
+/// A registry, spoken to by https unless told otherwise.
 #[derive(Clone)]
 pub struct Registry {
     name: ImageName,
@@ -73,12 +73,12 @@ pub enum RegistryError {
 }
 
 impl Registry {
-    /// The registry of an image.
+    /// The registry of an image; by plain http where that is told.
     #[must_use]
-    pub fn of(name: &ImageName, credentials: Option<&Credentials>) -> Self {
+    pub fn of(name: &ImageName, credentials: Option<&Credentials>, plain_http: bool) -> Self {
         // An error means that the process has chosen a provider already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let protocol = if name.is_local() { ClientProtocol::Http } else { ClientProtocol::Https };
+        let protocol = if plain_http { ClientProtocol::Http } else { ClientProtocol::Https };
         let config = ClientConfig {
             protocol,
             connect_timeout: Some(CONNECT),

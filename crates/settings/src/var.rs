@@ -150,6 +150,8 @@ declare! {
         "Account on a registry that is named by its host:port.");
     REGISTRY_TOKEN = public("ADIT_REGISTRY_TOKEN", DockerHub, Commented("a-token"),
         "Token or password of that account.").secret();
+    PLAIN_REGISTRIES = public("ADIT_PLAIN_HTTP_REGISTRIES", DockerHub, Commented("registry.internal:5000"),
+        "Registries that are spoken to by plain http, each as host:port, separated by commas. Docker needs them as insecure-registries too. Those on this machine need no mention.");
     DOCKERHUB_API = public("ADIT_DOCKERHUB_API", DockerHub, Commented("https://hub.docker.com"),
         "Base URL of Docker Hub's web API.").or("https://hub.docker.com");
     DOCKERHUB_REGISTRY = public("ADIT_DOCKERHUB_REGISTRY", DockerHub, Commented("docker.io"),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use adit_chain::Netuid;
-use adit_docker::{Container, Engine, Registry, Stored};
+use adit_docker::{Container, Engine, Stored};
 use adit_journal::Entries;
 use adit_keys::Hotkey;
 use adit_media::Ffmpeg;
@@ -53,7 +53,7 @@ pub(crate) fn run(env: &Environment, args: &SpotCheck) -> Result<ExitCode, Failu
     block_on(async {
         let target = Target::from_settings(&env, &args.image.tag)?;
         let engine = Engine::connect(env.text(&var::DOCKER_HOST)?).await?;
-        let registry = Registry::of(&target.image, target.credentials.as_ref());
+        let registry = target.registry();
         let found = match &args.digest {
             Some(digest) => registry.stored_at(digest).await?,
             None => registry.stored().await?,

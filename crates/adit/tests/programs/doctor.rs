@@ -413,7 +413,7 @@ impl Deployed {
         let credentials = Credentials { username: USER.to_owned(), token: PASSWORD.into() };
         engine.push(&image, Some(&credentials), &mut |_| ()).await.unwrap();
         engine.remove_image(&image.to_string()).await.unwrap();
-        Registry::of(&image, Some(&credentials)).stored().await.unwrap().unwrap().digest
+        Registry::of(&image, Some(&credentials), true).stored().await.unwrap().unwrap().digest
     }
 
     fn commit(&self, image: &ImageName, digest: &str) {

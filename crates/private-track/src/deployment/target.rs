@@ -1,6 +1,6 @@
 //! Where the image goes.
 
-use adit_docker::{Credentials, ImageName, NameError};
+use adit_docker::{Credentials, ImageName, NameError, Registry};
 use adit_settings::{Environment, SettingError, Var, var};
 
 use super::container::is_placeholder;
@@ -22,6 +22,8 @@ pub struct Target {
     pub token_variable: &'static str,
     /// How Score comes to see the image.
     pub sharing: Sharing,
+    /// Whether the registry is spoken to by plain http.
+    pub plain_http: bool,
 }
 
 /// How a repository is made private and shared.
@@ -62,6 +64,12 @@ pub enum TargetError {
         /// The variable.
         name: &'static str,
     },
+    /// A token that the engine would not be told right.
+    #[error("`{name}` has a `>`, `?` or `~`, which the engine's client cannot send in a token")]
+    Token {
+        /// The variable.
+        name: &'static str,
+    },
     /// The parts make no name of an image.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -77,6 +85,7 @@ impl TargetError {
                  (read, write, delete), for GHCR from https://github.com/settings/tokens (write:packages)",
             ),
             Self::Setting(_) => None,
+            Self::Token { .. } => Some("make another token without them"),
             Self::Name(error) => Some(error.hint()),
         }
     }
@@ -88,6 +97,26 @@ impl Target {
     /// # Errors
     /// [`TargetError`].
     pub fn from_settings(env: &Environment, tag: &str) -> Result<Self, TargetError> {
+        let mut target = Self::named(env, tag)?;
+        let plain = env.text(&var::PLAIN_REGISTRIES)?.unwrap_or_default();
+        target.plain_http =
+            target.image.is_local() || plain.split(',').any(|one| one.trim() == target.image.registry());
+        Ok(target)
+    }
+
+    /// The registry of the image, read with the account's credentials.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry::of(&self.image, self.credentials.as_ref(), self.plain_http)
+    }
+
+    /// The same as strangers see it.
+    #[must_use]
+    pub fn registry_for_strangers(&self) -> Registry {
+        Registry::of(&self.image, None, self.plain_http)
+    }
+
+    fn named(env: &Environment, tag: &str) -> Result<Self, TargetError> {
         match env.required(&var::REGISTRY)? {
             "dockerhub" => Self::docker_hub(env, tag),
             "ghcr" => {
@@ -107,6 +136,7 @@ impl Target {
                         account: account.unwrap_or(SCORE_ON_GHCR).to_owned(),
                         page: Some(page),
                     },
+                    plain_http: false,
                     username,
                 })
             }
@@ -121,6 +151,7 @@ impl Target {
                         account: env.required(&var::COLLABORATOR)?.to_owned(),
                         page: None,
                     },
+                    plain_http: false,
                     username,
                 })
             }
@@ -140,6 +171,7 @@ impl Target {
                 repository: repository.to_owned(),
                 collaborator: env.required(&var::COLLABORATOR)?.to_owned(),
             }),
+            plain_http: false,
             username,
         })
     }
@@ -163,6 +195,10 @@ fn credentials(
     let Some(token) = env.secret(var)? else { return Ok(None) };
     if is_placeholder(var, token.expose_secret()) {
         return Ok(None);
+    }
+    // It goes in a header as base64 of another alphabet than the engine reads; these are what the two differ in.
+    if token.expose_secret().contains(['>', '?', '~']) {
+        return Err(TargetError::Token { name: var.name });
     }
     Ok(Some(Credentials { username: username.to_owned(), token }))
 }
@@ -208,6 +244,27 @@ mod tests {
         let target = target.unwrap();
         assert_eq!(target.image.repo(), "127.0.0.1:5000/me/pt-solution");
         assert!(target.credentials.is_none());
+    }
+
+    #[test]
+    fn a_token_that_would_arrive_garbled_is_refused_by_name_alone() {
+        let error = target(&[("DOCKERHUB_USERNAME", "me"), ("DOCKERHUB_TOKEN", "dckr~pat")]).unwrap_err();
+        assert!(error.to_string().starts_with("`DOCKERHUB_TOKEN` has a `>`"), "{error}");
+        assert!(!error.to_string().contains("dckr"), "{error}");
+    }
+
+    #[test]
+    fn plain_http_is_for_registries_that_are_named_or_here() {
+        let plain = |registry: &str| {
+            let pairs = [
+                ("ADIT_REGISTRY", registry),
+                ("ADIT_REGISTRY_USERNAME", "me"),
+                ("ADIT_PLAIN_HTTP_REGISTRIES", "a:5000, registry.internal:5000"),
+            ];
+            target(&pairs).unwrap().plain_http
+        };
+        assert!(plain("registry.internal:5000") && plain("localhost:5000"));
+        assert!(!plain("registry.internal:5001") && !plain("registry.example"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) async fn push(deployment: &Deployment, image: &Image, say: &mut Say) 
 
     refuse_public(deployment, say).await?;
     say.begin(Step::Push, format_args!("Pushing {}", target.image));
-    let registry = Registry::of(&target.image, target.credentials.as_ref());
+    let registry = target.registry();
     let (stored, already) = match registry.stored().await {
         Ok(Some(stored)) if is_same(&stored, image) => (stored, true),
         // A repository that is not there yet is refused by some registries, like one of somebody else.
@@ -98,7 +98,7 @@ async fn refuse_public(deployment: &Deployment, say: &mut Say) -> Result<(), Fai
     if matches!(target.sharing, Sharing::Hub(_)) {
         return Ok(());
     }
-    match Registry::of(&target.image, None).stored().await {
+    match target.registry_for_strangers().stored().await {
         Ok(Some(_)) if deployment.args.allow_public => {
             warn_of_public(deployment, say);
             Ok(())

@@ -79,7 +79,10 @@ pub(super) async fn read<'m>(
         }
         let ours = committed.filter(|committed| committed.name.repo() == target.image.repo());
         let name = ours.map_or(&target.image, |committed| &committed.name);
-        let (with, without) = (Registry::of(name, Some(credentials)), Registry::of(name, None));
+        let (with, without) = (
+            Registry::of(name, Some(credentials), target.plain_http),
+            Registry::of(name, None, target.plain_http),
+        );
         let (read, without_token) =
             tokio::join!(in_time(with.stored(), until), in_time(without.stored(), until));
         Account::Read { read, without_token }
@@ -90,7 +93,7 @@ pub(super) async fn read<'m>(
         if there != ours {
             return Image::NotAsked(format!("it is on {there}, and these settings are for {ours}"));
         }
-        let registry = Registry::of(&committed.name, Some(credentials));
+        let registry = Registry::of(&committed.name, Some(credentials), target.plain_http);
         Image::Read(in_time(registry.stored_at(&committed.digest), until).await)
     };
     let (account, image) = tokio::join!(account, image);

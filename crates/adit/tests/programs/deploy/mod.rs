@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use adit_chain::{Call, Chain, Endpoints, Field, Limits, Netuid};
 use adit_private_track::deployment::Commitment;
 use adit_private_track::rehearsal::ClipHost;
 use adit_stand_in::docker_hub::DockerHub;
@@ -176,9 +177,10 @@ impl Drop for World {
             self.engine.run(&["rm", "-f", id]);
         }
         let repository = format!("{}/{USER}/pt-solution", self.registry.address());
-        let images = self.engine.run(&["images", "-q", &repository]);
-        for id in String::from_utf8_lossy(&images.stdout).lines() {
-            self.engine.run(&["rmi", "-f", id]);
+        // By name: the image itself may be another test's too.
+        let images = self.engine.run(&["images", "--format", "{{.Repository}}:{{.Tag}}", &repository]);
+        for name in String::from_utf8_lossy(&images.stdout).lines() {
+            self.engine.run(&["rmi", name]);
         }
         self.engine.run(&["volume", "rm", "-f", &format!("pt-miner-{}", self.port)]);
     }
@@ -370,14 +372,21 @@ async fn await_no_reveal(world: &World, tag: &[&str], text: &str) {
     assert_eq!(submitted.len(), 1);
     // As in `set_reveal_commitment` of the vectors: the call, subnet 44, one field, TimelockEncrypted, the length of
     // what is sealed, that, and the round as eight bytes.
-    let call = [0x12, 0x00, 0x2c, 0x00, 0x04, 0x86];
+    let start = [0x12, 0x00, 0x2c, 0x00, 0x04, 0x86];
     let extrinsic = &submitted[0];
-    let at = extrinsic.windows(call.len()).position(|window| window == call).expect("the call");
+    let at = extrinsic.windows(start.len()).position(|window| window == start).expect("the call");
+    let sent = &extrinsic[at..];
     let sealed = text.len() + 2 + OVERHEAD;
     let length = compact(sealed);
-    assert_eq!(extrinsic[at + call.len()..][..length.len()], length);
-    assert_eq!(extrinsic.len(), at + call.len() + length.len() + sealed + 8);
-    let round = u64::from_le_bytes(extrinsic[extrinsic.len() - 8..].try_into().unwrap());
+    assert_eq!(sent[start.len()..][..length.len()], length);
+    let (ciphertext, round) = sent[start.len() + length.len()..].split_at(sealed);
+    let round = u64::from_le_bytes(round.try_into().unwrap());
+    // And nothing else: encoded anew by the newest metadata, as the vectors' calls are, it is the same.
+    let field = Field::Timelocked { ciphertext: ciphertext.to_vec(), round };
+    let chain = Chain::new(Endpoints::parse(&node.url()).unwrap(), Limits::default());
+    let anew =
+        chain.dry_run(&Call::set_commitment(Netuid(44), &[field]), &HOTKEY.parse().unwrap()).await.unwrap();
+    assert_eq!(hex(sent), hex(&anew.call_data));
     let published = adit_chain::timelock::published_at(round).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert!(published.abs_diff(now) < Duration::from_secs(60), "{published:?} {now:?}");
