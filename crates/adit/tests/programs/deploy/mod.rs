@@ -169,18 +169,14 @@ impl World {
     }
 }
 
+/// Its images stay: what one test removes, another one's build may be about to build upon. They go with the base images
+/// that they are built on.
 impl Drop for World {
     fn drop(&mut self) {
         let filter = format!("label=adit.private-track.port={}", self.port);
         let listed = self.engine.run(&["ps", "-aq", "--filter", &filter]);
         for id in String::from_utf8_lossy(&listed.stdout).lines() {
             self.engine.run(&["rm", "-f", id]);
-        }
-        let repository = format!("{}/{USER}/pt-solution", self.registry.address());
-        // By name: the image itself may be another test's too.
-        let images = self.engine.run(&["images", "--format", "{{.Repository}}:{{.Tag}}", &repository]);
-        for name in String::from_utf8_lossy(&images.stdout).lines() {
-            self.engine.run(&["rmi", name]);
         }
         self.engine.run(&["volume", "rm", "-f", &format!("pt-miner-{}", self.port)]);
     }
