@@ -4,7 +4,8 @@
 //! Two containers of the image on a network that leads nowhere: one serves, the other is what Score's cluster
 //! is around it, the clips' host and the checker (`sv spot-check-runner`). So this works wherever the engine is.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -147,12 +148,7 @@ impl Jobs {
         image: &str,
     ) -> Result<Self, Failure> {
         let clips = tempfile::tempdir()?;
-        let most = usize::from(args.challenges);
-        let read = |entries: Entries<_>| jobs_from_journal(entries, Some(image), most);
-        let list = match journal(env, engine, args).await? {
-            None => Vec::new(),
-            Some(bytes) => read(Entries::new(bytes.as_slice()))?,
-        };
+        let list = journal(env, engine, args, image).await?;
         let allowed = env.text(&var::ALLOWED_HOSTS)?.unwrap_or_default();
         let guard = AddressGuard::public_only().allowing(allowed).map_err(Failure::new)?;
         let client = Client::new(guard)?;
@@ -179,12 +175,11 @@ impl Jobs {
     /// two answers that differ could be worth nothing alike.
     async fn drawn(env: &Environment) -> Result<Self, Failure> {
         let clips = tempfile::tempdir()?;
-        let ffmpeg = PathBuf::from(env.required(&var::FFMPEG)?);
+        let encoder = Ffmpeg::find(Some(&PathBuf::from(env.required(&var::FFMPEG)?))).await?;
         let mut list = Vec::new();
         for seed in 1..=2 {
             let drawn = Match::new(seed, FORMAT);
             let clip = format!("{seed}.mp4");
-            let encoder = Ffmpeg::find(Some(&ffmpeg)).await?;
             drawn.write_clip(&encoder, &clips.path().join(&clip), Instant::now() + DRAWING).await?;
             list.push(Job {
                 miner_hotkey: own_hotkey(env),
@@ -222,22 +217,35 @@ fn own_hotkey(env: &Environment) -> String {
     adit_private_track::own_hotkey(env).map(|hotkey: Hotkey| hotkey.to_string()).unwrap_or_default()
 }
 
-/// The live miner's journal: as told, else out of its container, else from this host's own folder.
-async fn journal(env: &Environment, engine: &Engine, args: &SpotCheck) -> Result<Option<Vec<u8>>, Failure> {
+/// What the live miner's journal has of the image: as told, else out of its container, else from this host's own
+/// folder, where there may be none.
+async fn journal(
+    env: &Environment,
+    engine: &Engine,
+    args: &SpotCheck,
+    image: &str,
+) -> Result<Vec<Job>, Failure> {
+    let most = usize::from(args.challenges);
+    let read = |path: &Path| match Entries::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && args.journal.is_none() => Ok(Vec::new()),
+        opened => opened
+            .and_then(|entries| jobs_from_journal(entries, Some(image), most))
+            .map_err(|error| Failure::new(format!("cannot read the journal {}: {error}", path.display()))),
+    };
     if let Some(file) = &args.journal {
-        let read = tokio::fs::read(file).await;
-        return read
-            .map(Some)
-            .map_err(|error| Failure::new(format!("cannot read the journal {}: {error}", file.display())));
+        return read(file);
     }
     let port: u16 = env.parsed(&var::MINER_PORT, "a port from 0 to 65535")?;
     let miners = engine.containers(MINER_LABEL, &port.to_string()).await?;
     if let Some(miner) = miners.iter().find(|one| one.active).or(miners.first()) {
         let path = format!("{DATA_FOLDER}/{JOURNAL_FILE}");
-        return Ok(engine.download(&miner.id, &path, LARGEST_JOURNAL).await?);
+        let bytes = engine.download(&miner.id, &path, LARGEST_JOURNAL).await?.unwrap_or_default();
+        return Ok(jobs_from_journal(Entries::new(bytes.as_slice()), Some(image), most)?);
     }
-    let Some(folder) = env.path(&var::DATA_FOLDER)? else { return Ok(None) };
-    Ok(tokio::fs::read(folder.join(JOURNAL_FILE)).await.ok())
+    match env.path(&var::DATA_FOLDER)? {
+        Some(folder) => read(&folder.join(JOURNAL_FILE)),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Pulls the image and has it checked.

@@ -104,8 +104,7 @@ impl Live {
 
 /// The volume with the journal of the miner at a port: it outlives the containers, one of which follows
 /// another.
-#[must_use]
-pub fn journal_volume(port: u16) -> String {
+fn journal_volume(port: u16) -> String {
     format!("pt-miner-{port}")
 }
 
@@ -160,8 +159,7 @@ pub fn checker(name: String, image: &str, network: &str, command: Vec<String>) -
 }
 
 /// Whether a value is the one that `env.example` shows in place of the operator's own.
-#[must_use]
-pub fn is_placeholder(var: &Var, value: &str) -> bool {
+pub(super) fn is_placeholder(var: &Var, value: &str) -> bool {
     matches!(var.example, Example::Set(example) if example == value && value.starts_with("your-"))
 }
 

@@ -9,9 +9,7 @@ mod target;
 
 pub use baked::{Baked, BakedError};
 pub use commitment::Commitment;
-pub use container::{
-    DATA_FOLDER, Live, MINER_LABEL, PORT, checked, checker, is_placeholder, journal_volume, worker_variables,
-};
+pub use container::{DATA_FOLDER, Live, MINER_LABEL, PORT, checked, checker, worker_variables};
 pub use target::{Hub, Sharing, Target, TargetError};
 
 /// Score refuses larger images: layers and configuration, in bytes (private-track reference, section 7).

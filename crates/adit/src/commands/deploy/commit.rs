@@ -63,15 +63,9 @@ pub(super) async fn prepare(
 impl Committing {
     /// Whether the newest reveal is this commitment, and nothing is sealed that will be newer.
     pub(super) async fn holds(&self, deployment: &Deployment, digest: &str) -> Result<bool, Failure> {
-        let (text, netuid, hotkey) = (self.text(deployment, digest), deployment.netuid, self.hotkey);
-        let (sealed, revealed) = self
-            .chain
-            .read(|head| async move {
-                Ok((head.commitment(netuid, &hotkey).await?, head.revealed(netuid, &hotkey).await?))
-            })
-            .await?;
-        let sealed = sealed.as_ref().and_then(still_sealed).is_some();
-        Ok(!sealed && revealed.last().is_some_and(|newest| newest.text() == text))
+        let text = self.text(deployment, digest);
+        let (sealed, newest) = standing(&self.chain, deployment.netuid, self.hotkey).await?;
+        Ok(sealed.is_none() && newest.is_some_and(|newest| newest.text() == text))
     }
 
     pub(super) fn text(&self, deployment: &Deployment, digest: &str) -> String {
@@ -104,14 +98,9 @@ pub(super) async fn commit(
     let Committing { chain, hotkey, key, .. } = committing;
     let (chain, netuid) = (&chain, deployment.netuid);
     say.begin(Step::Commit, format_args!("Committing on-chain: {text}"));
-    let (before, revealed) = chain
-        .read(|head| async move {
-            Ok((head.commitment(netuid, &hotkey).await?, head.revealed(netuid, &hotkey).await?))
-        })
-        .await?;
-    let mut newest = revealed.last().cloned();
+    let (sealed, mut newest) = standing(chain, netuid, hotkey).await?;
     // What is sealed now will be the newest: it may be this text, from a run that was stopped, or another one.
-    if let Some(wait) = before.as_ref().and_then(still_sealed) {
+    if let Some(wait) = sealed {
         say.line("  a commitment is sealed already: waiting for its reveal");
         newest = next_reveal(chain, netuid, hotkey, newest, wait + BLOCK_TIME * 4).await?;
     }
@@ -139,6 +128,20 @@ pub(super) async fn commit(
     let facts = json!({"text": text, "included": sent_json(&sent), "revealed_in_block": revealed.block});
     say.done(format_args!("Revealed in block {}", revealed.block), false, facts);
     Ok(())
+}
+
+/// How long until what is sealed may be revealed, where something is; and the newest reveal.
+async fn standing(
+    chain: &Chain,
+    netuid: Netuid,
+    hotkey: Hotkey,
+) -> Result<(Option<Duration>, Option<Revealed>), Failure> {
+    let (sealed, mut revealed) = chain
+        .read(|head| async move {
+            Ok((head.commitment(netuid, &hotkey).await?, head.revealed(netuid, &hotkey).await?))
+        })
+        .await?;
+    Ok((sealed.as_ref().and_then(still_sealed), revealed.pop()))
 }
 
 /// The newest reveal once there is another than `known`, or after a while.

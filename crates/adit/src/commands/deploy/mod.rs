@@ -140,6 +140,11 @@ async fn preflight(env: &Environment, args: DeployPtMiner, say: &mut Say) -> Res
     if baked.predictor == "baseline" {
         say.warn("the image answers with the baseline, which scores next to nothing");
     }
+    if env.text(&var::WORKER_COMMAND)?.is_some_and(|command| command.trim().contains(' ')) {
+        say.warn(
+            "ADIT_WORKER_COMMAND becomes part of the image with its arguments: none of them may be a secret",
+        );
+    }
     let netuid = args.netuid.resolve(&env)?;
     let port: u16 = env.parsed(&var::MINER_PORT, "a port from 1 to 65535")?;
     if port == 0 && !args.no_start {

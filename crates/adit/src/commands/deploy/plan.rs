@@ -1,6 +1,7 @@
 //! `--dry-run`: what would be done, and the exact payloads.
 
 use adit_private_track::deployment::{Sharing, worker_variables};
+use adit_settings::var;
 use serde_json::{Value, json};
 
 use super::say::{Say, Step};
@@ -14,7 +15,12 @@ pub(super) async fn show(deployment: &Deployment, say: &mut Say) -> Result<(), F
     let Deployment { args, target, build: wanted, context, .. } = deployment;
     say.begin(Step::Build, format_args!("Would build {} with {}", target.image, context.dockerfile()));
     say.line(build::describe(context));
-    for (name, value) in &wanted.args {
+    let mut args_shown = wanted.args.clone();
+    for (name, value) in &mut args_shown {
+        // A command's arguments may be what is not for the screen.
+        if name == var::WORKER_COMMAND.name {
+            *value = format!("{} (arguments as set)", deployment.predictor);
+        }
         say.line(format_args!("  --build-arg {name}={value}"));
     }
     let files: Vec<Value> =
@@ -22,10 +28,12 @@ pub(super) async fn show(deployment: &Deployment, say: &mut Say) -> Result<(), F
     say.done(
         format_args!("Predictor: {}", deployment.predictor),
         false,
-        json!({"image": target.image.to_string(), "args": wanted.args, "files": files, "left_out": context.left_out()}),
+        json!({"image": target.image.to_string(), "args": args_shown, "files": files, "left_out": context.left_out()}),
     );
     if args.no_push {
-        say.skipped(Step::Push, "Skipping push, share and on-chain commit");
+        say.skipped(Step::Push, "Skipping push");
+        say.skipped(Step::Share, "Skipping Score collaborator share");
+        say.skipped(Step::Commit, "Skipping on-chain commit");
     } else {
         show_push(deployment, say);
         match &deployment.committing {

@@ -197,15 +197,22 @@ pub(super) async fn share(deployment: &Deployment, say: &mut Say) -> Result<(), 
             // A session does not outlive a long push.
             let (api, deadline) = (hub_api(&deployment.target, hub)?, hub_deadline());
             let session = api.login(deadline).await?;
-            let already =
-                matches!(session.share(&hub.repository, name, deadline).await?, Share::Shared { .. });
+            let mut shown = session.share(&hub.repository, name, deadline).await?;
+            let already = matches!(shown, Share::Shared { .. });
             if !already {
                 session.add_collaborator(&hub.repository, name, deadline).await?;
-                match session.share(&hub.repository, name, deadline).await? {
-                    Share::Shared { .. } => {}
-                    Share::Missing => return Err(not_shown(name, "its list does not have it", hub)),
-                    Share::Unverified(error) => return Err(not_shown(name, &error.to_string(), hub)),
+                shown = session.share(&hub.repository, name, deadline).await?;
+            }
+            match shown {
+                Share::Shared { permission } => {
+                    if let Some(more) = permission.filter(|permission| permission != "read") {
+                        say.warn(format_args!(
+                            "{name} has the permission `{more}`; `read` is all that Score needs"
+                        ));
+                    }
                 }
+                Share::Missing => return Err(not_shown(name, "its list does not have it", hub)),
+                Share::Unverified(error) => return Err(not_shown(name, &error.to_string(), hub)),
             }
             let facts = json!({"collaborator": name});
             say.done(format_args!("{name} can now pull your images"), already, facts);

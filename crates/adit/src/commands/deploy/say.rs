@@ -169,16 +169,7 @@ impl Bar {
             }
         }
     }
-}
 
-/// What the builder says of its own containers and layers.
-fn is_bookkeeping(line: &str) -> bool {
-    [" --->", "--> ", "Removing intermediate container", "Successfully "]
-        .iter()
-        .any(|start| line.starts_with(start))
-}
-
-impl Bar {
     /// A line above the bar, cut to one line of most terminals.
     fn print(&self, line: &str) {
         let line: String = format!("  {line}").chars().take(100).collect();
@@ -188,6 +179,13 @@ impl Bar {
             (false, false) => self.bar.println(line),
         }
     }
+}
+
+/// What the builder says of its own containers and layers.
+fn is_bookkeeping(line: &str) -> bool {
+    [" --->", "--> ", "Removing intermediate container", "Successfully "]
+        .iter()
+        .any(|start| line.starts_with(start))
 }
 
 impl Drop for Bar {
