@@ -4,9 +4,27 @@ pub mod docker_hub;
 pub mod engine;
 mod http1;
 pub mod local_chain;
+pub mod media;
 pub mod node;
 pub mod registry;
 pub mod video_host;
+
+use std::path::{Path, PathBuf};
+
+/// A folder of `../shared` beside this repository, whose files are not ours to commit, where it is there; else
+/// says what is missing.
+///
+/// # Panics
+/// Where there is none and `ADIT_CI=1`.
+#[must_use]
+pub fn shared_folder(name: &str) -> Option<PathBuf> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")).join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    skip(&format!("no {}", folder.display()));
+    None
+}
 
 /// What a test lacks on this machine.
 ///
