@@ -11,6 +11,7 @@
 //!
 //! These three are pure: time and stakes are passed in. [`Gate`] applies them to an axum route.
 
+mod body;
 mod dialect;
 mod gate;
 mod nonce;
@@ -18,9 +19,10 @@ mod policy;
 mod refusal;
 mod stake;
 
+pub use body::BodyError;
 pub use dialect::{Dialect, UnknownDialect};
 pub use gate::{Gate, GateConfig, GateLayer, GateService};
-pub use nonce::{Nonce, NonceStore, RETENTION, UnixNanos, WINDOW, unix_nanos};
+pub use nonce::{Nonce, NonceError, NonceStore, RETENTION, UnixNanos, WINDOW, unix_nanos};
 pub use policy::{Claim, Policy, Spelling, StakeGate, Verified, sign_headers};
 pub use refusal::Refusal;
 pub use stake::StakeTable;
