@@ -1,6 +1,6 @@
 //! Who may call a miner.
 //!
-//! Two named message forms ([`Dialect`]) in two header spellings are accepted, because no two
+//! On subnet 44 two named message forms ([`Dialect`]) in two header spellings are accepted, because no two
 //! generations of Score's validator sign alike (private-track reference, sections 3.3 to 3.6).
 //! A request passes in this order, cheapest first:
 //!
@@ -10,9 +10,12 @@
 //!    can neither fill the memory nor burn a validator's nonces.
 //!
 //! These three are pure: time and stakes are passed in. [`Gate`] applies them to an axum route.
+//!
+//! [`epistula`] has the same three steps for subnet 34, and signs webhooks.
 
 mod body;
 mod dialect;
+pub mod epistula;
 mod gate;
 mod nonce;
 mod policy;
