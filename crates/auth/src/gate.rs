@@ -10,19 +10,12 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, header};
-use http_body_util::BodyExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use serde_json::Value;
 use tower::{Layer, Service};
 
-use crate::{NonceStore, Policy, Refusal, StakeTable, Verified, unix_nanos};
-
-/// Bodies that may be in memory at once, as a multiple of the largest one allowed.
-const BODIES_AT_ONCE: usize = 4;
-/// What each body may have outside the shared budget, so that nobody who merely announces large
-/// bodies can keep a challenge out: those have 200 bytes.
-const FREE: usize = 64 * 1024;
+use crate::body::Intake;
+use crate::{NonceStore, Policy, RETENTION, Refusal, StakeTable, Verified, unix_nanos};
 
 /// Limits of a [`Gate`].
 #[derive(Debug, Clone)]
@@ -40,22 +33,21 @@ pub struct GateConfig {
 /// Policy, replay memory and stakes of one server.
 #[derive(Debug)]
 pub struct Gate {
-    config: GateConfig,
+    policy: Policy,
     nonces: NonceStore,
     stakes: ArcSwapOption<StakeTable>,
-    memory: Semaphore,
+    intake: Intake,
 }
 
 impl Gate {
     /// A gate without a stake table yet.
     #[must_use]
     pub fn new(config: GateConfig) -> Self {
-        let budget = BODIES_AT_ONCE * config.max_body;
         Self {
-            nonces: NonceStore::new(config.nonce_capacity),
+            policy: config.policy,
+            nonces: NonceStore::new(config.nonce_capacity, RETENTION),
             stakes: ArcSwapOption::empty(),
-            memory: Semaphore::new(budget.min(Semaphore::MAX_PERMITS)),
-            config,
+            intake: Intake::new(config.max_body, config.body_timeout),
         }
     }
 
@@ -79,18 +71,15 @@ impl Gate {
     /// What is demanded of a caller.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        &self.config.policy
+        &self.policy
     }
 
     async fn admit(&self, request: Request<Body>) -> Result<Request<Body>, Refusal> {
         let (mut parts, body) = request.into_parts();
         let stakes = self.stakes.load();
-        let claim = self.config.policy.check_headers(
-            &parts.headers,
-            stakes.as_deref(),
-            unix_nanos(SystemTime::now()),
-        )?;
-        let body = self.receive(&parts.headers, body).await?;
+        let claim =
+            self.policy.check_headers(&parts.headers, stakes.as_deref(), unix_nanos(SystemTime::now()))?;
+        let body = self.intake.receive(&parts.headers, body).await?;
         // The body may have taken its time, and an entry of the replay memory may have expired by now.
         let now = unix_nanos(SystemTime::now());
         let verified = claim.check_body(&body, now)?;
@@ -99,43 +88,6 @@ impl Gate {
         }
         parts.extensions.insert(verified);
         Ok(Request::from_parts(parts, Body::from(body)))
-    }
-
-    async fn receive(&self, headers: &http::HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-        let limit = self.config.max_body;
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: usize| length > limit) {
-            return Err(Refusal::BodyTooLarge { limit });
-        }
-        let collecting = tokio::time::timeout(self.config.body_timeout, self.collect(body));
-        collecting.await.unwrap_or(Err(Refusal::BodyIncomplete("it was too slow")))
-    }
-
-    /// Takes memory from the shared budget as bytes really arrive.
-    async fn collect(&self, mut body: Body) -> Result<Bytes, Refusal> {
-        let limit = self.config.max_body;
-        let mut whole = BytesMut::new();
-        let mut held: Option<SemaphorePermit<'_>> = None;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Refusal::BodyIncomplete("the connection broke off"))?;
-            let Ok(piece) = frame.into_data() else { continue };
-            let length = whole.len() + piece.len();
-            if length > limit {
-                return Err(Refusal::BodyTooLarge { limit });
-            }
-            let beyond = length.saturating_sub(FREE.max(whole.len()));
-            if beyond > 0 {
-                let more = u32::try_from(beyond).unwrap_or(u32::MAX);
-                let permit = self.memory.try_acquire_many(more).map_err(|_| Refusal::Busy)?;
-                match &mut held {
-                    Some(held) => held.merge(permit),
-                    None => held = Some(permit),
-                }
-            }
-            whole.extend_from_slice(&piece);
-        }
-        Ok(whole.freeze())
     }
 }
 
@@ -199,10 +151,15 @@ fn refuse(refusal: Refusal, headers: &http::HeaderMap) -> Response<Body> {
         validator.and_then(|value| value.to_str().ok()).unwrap_or("-").chars().take(64).collect();
     tracing::warn!(status = refusal.status().as_u16(), validator, headers = ?spelled, "refused: {refusal}");
 
-    let body = serde_json::json!({ "detail": refusal.detail() }).to_string();
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = refusal.status();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = answer(refusal.status(), &refusal.detail());
     response.extensions_mut().insert(refusal);
+    response
+}
+
+/// A refusal in FastAPI's shape.
+pub(crate) fn answer(status: StatusCode, detail: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(serde_json::json!({ "detail": detail }).to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

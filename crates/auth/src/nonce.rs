@@ -7,8 +7,6 @@ use std::time::{Duration, SystemTime};
 use adit_keys::Hotkey;
 use sha2::{Digest as _, Sha256};
 
-use crate::Refusal;
-
 /// How far a nonce's time may lie from the clock, either way, inclusive (section 3.4).
 pub const WINDOW: Duration = Duration::from_secs(120);
 
@@ -68,11 +66,32 @@ impl<'a> Nonce<'a> {
 /// one small size whatever was sent.
 type Fingerprint = [u8; 16];
 
+/// Why a nonce was not recorded. `Display` is for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NonceError {
+    /// Used before.
+    #[error("nonce was used before")]
+    Replayed,
+    /// No room to remember another nonce.
+    #[error("replay memory is full (ADIT_NONCE_CAPACITY)")]
+    MemoryFull,
+}
+
+impl NonceError {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Replayed => "replayed",
+            Self::MemoryFull => "memory_full",
+        }
+    }
+}
+
 /// The nonces used lately. Bounded: when full, new requests are refused and nothing that could
 /// still be replayed is forgotten. Seen-check and recording are one step under one lock.
 #[derive(Debug)]
 pub struct NonceStore {
     capacity: usize,
+    retention: Duration,
     used: Mutex<Used>,
 }
 
@@ -84,18 +103,19 @@ struct Used {
 }
 
 impl NonceStore {
-    /// A store of at most `capacity` nonces (about 60 bytes each, taken as they come).
+    /// A store of at most `capacity` nonces (about 60 bytes each, taken as they come), each kept for
+    /// `retention`: at least as long as a request could be repeated, such as [`RETENTION`].
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
-        Self { capacity, used: Mutex::default() }
+    pub fn new(capacity: usize, retention: Duration) -> Self {
+        Self { capacity, retention, used: Mutex::default() }
     }
 
     /// Records a nonce of a validator.
     ///
     /// # Errors
-    /// [`Refusal::Replayed`] where it was recorded within [`RETENTION`], [`Refusal::MemoryFull`]
+    /// [`NonceError::Replayed`] where it was recorded within the retention, [`NonceError::MemoryFull`]
     /// where there is no room.
-    pub fn remember(&self, validator: &Hotkey, nonce: &str, now: UnixNanos) -> Result<(), Refusal> {
+    pub fn remember(&self, validator: &Hotkey, nonce: &str, now: UnixNanos) -> Result<(), NonceError> {
         let mut fingerprint = [0; 16];
         let digest = Sha256::new().chain_update(validator.as_bytes()).chain_update(nonce).finalize();
         fingerprint.copy_from_slice(&digest[..16]);
@@ -111,13 +131,13 @@ impl NonceStore {
             used.seen.remove(&oldest);
         }
         if used.seen.contains(&fingerprint) {
-            return Err(Refusal::Replayed);
+            return Err(NonceError::Replayed);
         }
         if used.seen.len() >= self.capacity {
-            return Err(Refusal::MemoryFull);
+            return Err(NonceError::MemoryFull);
         }
         used.seen.insert(fingerprint);
-        used.order.push_back((now + RETENTION.as_nanos(), fingerprint));
+        used.order.push_back((now + self.retention.as_nanos(), fingerprint));
         Ok(())
     }
 
@@ -172,24 +192,24 @@ mod tests {
 
     #[test]
     fn the_same_nonce_of_two_validators_is_two_nonces() {
-        let store = NonceStore::new(10);
+        let store = NonceStore::new(10, RETENTION);
         assert_eq!(store.remember(&validator(1), "5", NOW), Ok(()));
         assert_eq!(store.remember(&validator(2), "5", NOW), Ok(()));
-        assert_eq!(store.remember(&validator(1), "5", NOW), Err(Refusal::Replayed));
+        assert_eq!(store.remember(&validator(1), "5", NOW), Err(NonceError::Replayed));
     }
 
     #[test]
     fn a_full_store_refuses_the_new_and_keeps_the_old() {
-        let store = NonceStore::new(1);
+        let store = NonceStore::new(1, RETENTION);
         assert_eq!(store.remember(&validator(1), "1", NOW), Ok(()));
-        assert_eq!(store.remember(&validator(1), "2", NOW), Err(Refusal::MemoryFull));
-        assert_eq!(store.remember(&validator(1), "1", NOW), Err(Refusal::Replayed));
+        assert_eq!(store.remember(&validator(1), "2", NOW), Err(NonceError::MemoryFull));
+        assert_eq!(store.remember(&validator(1), "1", NOW), Err(NonceError::Replayed));
         assert_eq!(store.remember(&validator(1), "2", NOW + 240 * SECOND), Ok(()));
     }
 
     #[test]
     fn of_many_at_once_exactly_one_wins() {
-        let store = NonceStore::new(1000);
+        let store = NonceStore::new(1000, RETENTION);
         let wins: usize = std::thread::scope(|scope| {
             let attempt = || store.remember(&validator(1), "7", NOW).is_ok();
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(attempt)).collect();
@@ -205,16 +225,16 @@ mod tests {
             capacity in 1usize..6,
             steps in prop::collection::vec((0u8..2, 0u8..5, 0u64..150), 1..60),
         ) {
-            let store = NonceStore::new(capacity);
+            let store = NonceStore::new(capacity, RETENTION);
             let mut model: HashMap<(u8, u8), UnixNanos> = HashMap::new();
             let mut now = NOW;
             for (who, what, seconds) in steps {
                 now += UnixNanos::from(seconds) * SECOND;
                 model.retain(|_, at| *at + RETENTION.as_nanos() > now);
                 let expected = if model.contains_key(&(who, what)) {
-                    Err(Refusal::Replayed)
+                    Err(NonceError::Replayed)
                 } else if model.len() >= capacity {
-                    Err(Refusal::MemoryFull)
+                    Err(NonceError::MemoryFull)
                 } else {
                     model.insert((who, what), now);
                     Ok(())

@@ -4,7 +4,7 @@ use adit_python::repr;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::Dialect;
+use crate::{BodyError, Dialect, NonceError};
 
 /// One reason. `Display` is for the log; [`Refusal::detail`] is what the caller is told, in the
 /// words of the Python miner.
@@ -22,12 +22,9 @@ pub enum Refusal {
         "nonce lies outside the 120 s window; if this happens to every validator, this host's clock is wrong"
     )]
     NonceWindow,
-    /// Used before.
-    #[error("nonce was used before")]
-    Replayed,
-    /// No room to remember another nonce.
-    #[error("replay memory is full (ADIT_NONCE_CAPACITY)")]
-    MemoryFull,
+    /// Used before, or no room to remember it.
+    #[error(transparent)]
+    Nonce(#[from] NonceError),
     /// Meant for somebody else.
     #[error("addressed to another miner hotkey")]
     OtherMiner,
@@ -49,18 +46,9 @@ pub enum Refusal {
         /// In the order tried.
         tried: Vec<Dialect>,
     },
-    /// Body above the limit.
-    #[error("body is larger than {limit} bytes")]
-    BodyTooLarge {
-        /// Bytes allowed.
-        limit: usize,
-    },
-    /// Body did not arrive in time, or broke off.
-    #[error("body did not arrive: {0}")]
-    BodyIncomplete(&'static str),
-    /// Too much is being received at once.
-    #[error("too many large bodies at once")]
-    Busy,
+    /// The body was not received.
+    #[error(transparent)]
+    Body(#[from] BodyError),
 }
 
 fn list(dialects: &[Dialect]) -> String {
@@ -75,14 +63,13 @@ impl Refusal {
             Self::MissingHeaders(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NonceShape
             | Self::NonceWindow
-            | Self::Replayed
+            | Self::Nonce(NonceError::Replayed)
             | Self::OtherMiner
             | Self::SignatureShape(_)
             | Self::Signature { .. } => StatusCode::UNAUTHORIZED,
             Self::NotInMetagraph | Self::LowStake { .. } => StatusCode::FORBIDDEN,
-            Self::MemoryFull | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyIncomplete(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Nonce(NonceError::MemoryFull) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(error) => error.status(),
         }
     }
 
@@ -94,15 +81,16 @@ impl Refusal {
                 .iter()
                 .map(|name| json!({"type": "missing", "loc": ["header", name], "msg": "Field required", "input": null}))
                 .collect(),
-            Self::NonceShape | Self::NonceWindow | Self::Replayed => "Invalid nonce".into(),
+            Self::NonceShape | Self::NonceWindow | Self::Nonce(NonceError::Replayed) => {
+                "Invalid nonce".into()
+            }
             Self::OtherMiner => "Invalid miner hotkey".into(),
             Self::SignatureShape(_) | Self::Signature { .. } => "Invalid signature".into(),
             Self::NotInMetagraph => "Hotkey not found in metagraph".into(),
             // The blank at the end is upstream's.
             Self::LowStake { stake } => format!("Insufficient stake of {} ", repr(*stake)).into(),
-            Self::MemoryFull | Self::Busy => "Busy, try again later".into(),
-            Self::BodyTooLarge { limit } => format!("Request body is larger than {limit} bytes").into(),
-            Self::BodyIncomplete(_) => "Request body did not arrive in time".into(),
+            Self::Nonce(NonceError::MemoryFull) => "Busy, try again later".into(),
+            Self::Body(error) => error.detail().into(),
         }
     }
 
@@ -113,16 +101,13 @@ impl Refusal {
             Self::MissingHeaders(_) => "missing_headers",
             Self::NonceShape => "nonce_shape",
             Self::NonceWindow => "nonce_window",
-            Self::Replayed => "replayed",
-            Self::MemoryFull => "memory_full",
+            Self::Nonce(error) => error.label(),
             Self::OtherMiner => "other_miner",
             Self::NotInMetagraph => "not_in_metagraph",
             Self::LowStake { .. } => "low_stake",
             Self::SignatureShape(_) => "signature_shape",
             Self::Signature { .. } => "signature",
-            Self::BodyTooLarge { .. } => "body_too_large",
-            Self::BodyIncomplete(_) => "body_incomplete",
-            Self::Busy => "busy",
+            Self::Body(error) => error.label(),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use adit_auth::{
-    Dialect, Gate, GateConfig, GateLayer, Policy, Refusal, Spelling, StakeGate, StakeTable, Verified,
-    sign_headers, unix_nanos,
+    BodyError, Dialect, Gate, GateConfig, GateLayer, NonceError, Policy, Refusal, Spelling, StakeGate,
+    StakeTable, Verified, sign_headers, unix_nanos,
 };
 use adit_keys::{Hotkey, Keypair};
 use axum::Router;
@@ -105,7 +105,7 @@ async fn a_signed_request_reaches_the_route_whole_and_once() {
     let response = fixture.send(headers.clone(), Body::from("{}")).await;
     assert_eq!(text(response).await, "2 Some(Score)");
     let replay = fixture.send(headers, Body::from("{}")).await;
-    assert_eq!(replay.extensions().get(), Some(&Refusal::Replayed));
+    assert_eq!(replay.extensions().get(), Some(&Refusal::Nonce(NonceError::Replayed)));
     assert_eq!(text(replay).await, r#"{"detail":"Invalid nonce"}"#);
 }
 
@@ -195,7 +195,7 @@ async fn large_bodies_share_a_budget_that_small_ones_do_not_need() {
         assert!(futures_util::poll!(request).is_pending());
     }
     let one_more = fixture.send(fixture.headers(Dialect::Score, b"{}"), Body::from(vec![b' '; large]));
-    assert_eq!(one_more.await.extensions().get(), Some(&Refusal::Busy));
+    assert_eq!(one_more.await.extensions().get(), Some(&Refusal::Body(BodyError::Busy)));
     let headers = fixture.headers(Dialect::Score, b"{}");
     assert_eq!(fixture.send(headers, Body::from("{}")).await.status(), 200);
     drop(stuck);

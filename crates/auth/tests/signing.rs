@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use adit_auth::{Dialect, NonceStore, Policy, Refusal, Spelling, StakeGate, StakeTable, UnixNanos, Verified};
+use adit_auth::{
+    Dialect, NonceStore, Policy, RETENTION, Refusal, Spelling, StakeGate, StakeTable, UnixNanos, Verified,
+};
 use adit_keys::Hotkey;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -72,7 +74,7 @@ fn judge(case: &Case) -> Result<Verified, Refusal> {
         let stakes = table.iter().map(|(hotkey, stake)| (hotkey.parse().unwrap(), *stake)).collect();
         StakeTable::new(stakes, SystemTime::now())
     });
-    let nonces = NonceStore::new(100);
+    let nonces = NonceStore::new(100, RETENTION);
     for prior in &case.prior_nonces {
         let named = |(name, _): &&(String, String)| name.to_lowercase().ends_with("validator-hotkey");
         let validator: Hotkey = case.headers.iter().find(named).unwrap().1.parse().unwrap();

@@ -1,10 +1,10 @@
-//! What validators' Python programs make of one value: how `float()` and `Decimal()` read text ([`float`],
-//! [`decimal`]), how a float is printed ([`repr`]), and what a pydantic schema takes where text, an integer, a
-//! number or a truth value is due ([`scalar`]).
+//! What validators' Python programs make of one value: how `int()`, `float()` and `Decimal()` read text ([`int`],
+//! [`float`], [`decimal`]), how a float is printed ([`repr`]), and what a pydantic schema takes where text, an
+//! integer, a number or a truth value is due ([`scalar`]).
 //!
 //! Whole documents are left to the crates that read them.
 
 mod number;
 pub mod scalar;
 
-pub use number::{Decimal, decimal, float, is_space, repr};
+pub use number::{Decimal, decimal, float, int, is_space, repr};

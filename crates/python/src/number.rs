@@ -1,5 +1,5 @@
-//! Numbers in text, as Python's `float()` and `Decimal()` read them and as it prints them. Both readers accept
-//! more than a number's usual spelling (`1_000`, Arabic digits, blanks around).
+//! Numbers in text, as Python's `int()`, `float()` and `Decimal()` read them and as it prints them. The readers
+//! accept more than a number's usual spelling (`1_000`, Arabic digits, blanks around).
 
 /// Where each script's ten decimal digits begin (Unicode 14, general category Nd, which Python 3.11 knows).
 const ZEROS: [u32; 66] = [
@@ -39,6 +39,16 @@ pub fn float(text: &str) -> Option<f64> {
         return None;
     }
     text.replace('_', "").parse().ok()
+}
+
+/// `int(text)`: `None` where Python raises `ValueError`, and for numbers outside `i128`, which Python would read.
+#[must_use]
+pub fn int(text: &str) -> Option<i128> {
+    let text = ascii_digits(text.trim());
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    let groups_are_digits =
+        unsigned.split('_').all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
+    groups_are_digits.then(|| text.replace('_', "").parse().ok()).flatten()
 }
 
 /// A float as Python prints it: the fewest digits that read back, and an exponent (of two digits at least) below
@@ -108,7 +118,33 @@ pub fn decimal(text: &str) -> Option<Decimal> {
 
 #[cfg(test)]
 mod tests {
-    use super::{decimal, float, repr};
+    use super::{decimal, float, int, repr};
+
+    #[test]
+    fn int_reads_what_python_reads() {
+        for (text, value) in [
+            ("7", 7),
+            ("007", 7),
+            ("+7", 7),
+            ("-7", -7),
+            ("-0", 0),
+            ("1_000_0", 10_000),
+            ("-1_0", -10),
+            (" \t7\n", 7),
+            ("\u{a0}\u{85}7", 7),
+            ("٣٥", 35),
+            ("-170141183460469231731687303715884105728", i128::MIN),
+        ] {
+            assert_eq!(int(text), Some(value), "{text:?}");
+        }
+        for text in [
+            "", " ", "+", "-", "+-7", "++7", "+ 7", "_7", "7_", "+_7", "1__0", "1 0", "7.0", "7e1", "0x7",
+            "²", "\u{1c}7", "soon",
+        ] {
+            assert_eq!(int(text), None, "{text:?}");
+        }
+        assert_eq!(int("170141183460469231731687303715884105728"), None);
+    }
 
     #[test]
     fn float_reads_what_python_reads() {
