@@ -180,7 +180,9 @@ pub struct ExtraFile {
 
 /// An entry that is not `FILE@FINGERPRINT`.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not FILE@FINGERPRINT, with the SHA-256 fingerprint of a certificate in the file (64 hex digits)")]
+#[error(
+    "{0:?} is not FILE@FINGERPRINT, with the SHA-256 fingerprint of a certificate in the file (64 hex digits)"
+)]
 pub struct ExtraFileError(String);
 
 impl ExtraFile {
@@ -259,7 +261,8 @@ impl TrustAnchors {
         let mut anchors = Vec::new();
         for file in PINNED {
             match read_bounded(&folder.join(file.name)) {
-                Err(AnchorError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(AnchorError::Unreadable { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound => {}
                 read => anchors.extend(file.read(&read?)?),
             }
         }

@@ -6,8 +6,8 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde_json::Value;
 
-use crate::verdict::{Era, Failure, Refusal, Signer, Verdict};
 use crate::Format;
+use crate::verdict::{Era, Failure, Refusal, Signer, Verdict};
 
 /// A refusal for one of these, wherever in the code it stands.
 const FATAL: [&str; 10] = [
@@ -166,9 +166,8 @@ fn refusal(
         let text = text.to_lowercase();
         names.iter().any(|name| text.contains(name))
     };
-    let generator = |text: &str| {
-        known(&GENERATORS, text) || (era == Era::Head && known(&GENERATORS_SINCE, text))
-    };
+    let generator =
+        |text: &str| known(&GENERATORS, text) || (era == Era::Head && known(&GENERATORS_SINCE, text));
     if !known(&AUTHORITIES, organisation) && !generator(organisation) {
         return Some(Refusal::UnknownOrganisation(organisation.clone()));
     }
@@ -256,12 +255,14 @@ impl<'a> Facts<'a> {
             )
         };
         let manifests = self.store["manifests"].as_object();
-        manifests.into_iter().flatten().flat_map(|(_, manifest)| items(&manifest["assertions"])).any(|assertion| {
-            let data = &assertion["data"];
-            assertion["label"].as_str().is_some_and(|label| label.contains("c2pa.ai"))
-                || is_trained(&data["digitalSourceType"])
-                || items(&data["actions"]).any(|action| is_trained(&action["digitalSourceType"]))
-        })
+        manifests.into_iter().flatten().flat_map(|(_, manifest)| items(&manifest["assertions"])).any(
+            |assertion| {
+                let data = &assertion["data"];
+                assertion["label"].as_str().is_some_and(|label| label.contains("c2pa.ai"))
+                    || is_trained(&data["digitalSourceType"])
+                    || items(&data["actions"]).any(|action| is_trained(&action["digitalSourceType"]))
+            },
+        )
     }
 
     fn actions(&self, of: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = &'a Value> {

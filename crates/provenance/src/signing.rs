@@ -9,7 +9,8 @@ use std::io::{Read, Seek, Write};
 use c2pa::{Builder, Context, SigningAlg, create_signer};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use serde_json::json;
 

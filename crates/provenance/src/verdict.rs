@@ -299,6 +299,7 @@ impl Verdict {
 
 /// A time as Python's `isoformat` writes it: with microseconds where there are any, and `+00:00`.
 fn python_iso(time: DateTime<Utc>) -> String {
-    let digits = if time.timestamp_subsec_micros() == 0 { SecondsFormat::Secs } else { SecondsFormat::Micros };
+    let digits =
+        if time.timestamp_subsec_micros() == 0 { SecondsFormat::Secs } else { SecondsFormat::Micros };
     time.to_rfc3339_opts(digits, false)
 }

@@ -16,6 +16,11 @@ use crate::{Era, Format, TrustAnchors, Verdict};
 
 /// The library follows ingredients of ingredients up to 200 deep, on the stack.
 const STACK: usize = 32 << 20;
+/// Most times that a file is read from or moved in. A clip of an hour takes some thousand; one of nothing but
+/// empty boxes would take hundreds of millions.
+const MOST_READS: u32 = 2_000_000;
+/// Largest file that is no clip, in bytes: the library holds pictures whole.
+const LARGEST_PICTURE: u64 = 256 << 20;
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -94,10 +99,15 @@ impl Verifier {
     /// # Errors
     /// What `source` itself fails with.
     pub fn verify(&self, source: impl Read + Seek + Send) -> io::Result<Verdict> {
-        let mut source = Watched { inner: BufReader::new(source), failed: None };
+        let mut source = Watched { inner: BufReader::new(source), reads: 0, failed: None };
         let format = format_of(&mut source)?;
         if format == Format::Unknown {
             return Ok(no_manifest(self.era, format, "NotSupported: type is unsupported".to_owned()));
+        }
+        let clip = matches!(format, Format::Mp4 | Format::Mov | Format::ThreeGp | Format::M4a);
+        if !clip && source.seek(SeekFrom::End(0))? > LARGEST_PICTURE {
+            let why = format!("it has more than {} MiB, and only a clip may", LARGEST_PICTURE >> 20);
+            return Ok(no_manifest(self.era, format, why));
         }
         let read = thread::scope(|scope| {
             let reading = || {
@@ -165,20 +175,32 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-/// Remembers what the source itself failed with: to the library a disk error is one more malformed file.
+/// Counts the reads, and remembers what the source itself failed with: to the library a disk error is one more
+/// malformed file.
 struct Watched<S> {
     inner: S,
+    reads: u32,
     failed: Option<io::Error>,
 }
 
 impl<S> Watched<S> {
+    /// Ends what would never come to an end.
+    fn count(&mut self) -> io::Result<()> {
+        self.reads += 1;
+        if self.reads > MOST_READS {
+            return Err(io::Error::other("it is in too many pieces"));
+        }
+        Ok(())
+    }
+
     fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result
             && error.raw_os_error().is_some()
             && error.kind() != io::ErrorKind::InvalidInput
             && self.failed.is_none()
         {
-            self.failed = Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
+            self.failed =
+                Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
         }
         result
     }
@@ -186,6 +208,7 @@ impl<S> Watched<S> {
 
 impl<S: Read> Read for Watched<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.count()?;
         let result = self.inner.read(buffer);
         self.note(result)
     }
@@ -194,6 +217,7 @@ impl<S: Read> Read for Watched<S> {
 impl<S: Seek> Seek for Watched<S> {
     /// A seek to where nothing can be is the file's fault, not the disk's.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.count()?;
         let result = self.inner.seek(to);
         self.note(result)
     }

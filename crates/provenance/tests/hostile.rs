@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use adit_provenance::signing::{Authority, Claim, Signer};
-use adit_provenance::{Era, Format, Refusal, Stale, TrustAnchors, Verdict, Verifier, VerifyError};
+use adit_provenance::{Era, Format, Refusal, Stale, TrustAnchors, Verdict, Verifier};
 use adit_stand_in::media;
 use chrono::{TimeDelta, Utc};
 use proptest::prelude::*;
@@ -97,8 +97,8 @@ fn cut_anywhere_a_file_is_refused_and_never_more() {
 /// Where the boxes of JUMBF and of MP4 begin, at whatever depth: four bytes before a type.
 fn boxes(file: &[u8]) -> Vec<usize> {
     let types = [
-        b"jumb", b"jumd", b"cbor", b"json", b"uuid", b"bidb", b"bfdb", b"c2sh", b"ftyp", b"moov", b"mdat", b"free",
-        b"trak", b"mdia", b"stbl", b"stco", b"caBX", b"IDAT", b"IEND", b"C2PA", b"VP8 ",
+        b"jumb", b"jumd", b"cbor", b"json", b"uuid", b"bidb", b"bfdb", b"c2sh", b"ftyp", b"moov", b"mdat",
+        b"free", b"trak", b"mdia", b"stbl", b"stco", b"caBX", b"IDAT", b"IEND", b"C2PA", b"VP8 ",
     ];
     let starts = file.windows(4).enumerate().filter(|(_, window)| types.iter().any(|kind| kind == window));
     starts.map(|(at, _)| at.saturating_sub(4)).collect()
@@ -193,7 +193,8 @@ fn lengths_beyond_all_bounds_are_refused() {
     for length in [1u64 << 63, u64::MAX, (1 << 63) - 1, 1 << 40] {
         let large = |kind: &[u8]| [&1u32.to_be_bytes()[..], kind, &length.to_be_bytes()].concat();
         assert!(!stage.verdict(&png_with(&large(b"jumb"))).accepted());
-        let uuid = [&large(b"uuid")[..], b"\xd8\xfe\xc3\xd6\x1b\x0e\x48\x3c\x92\x97\x58\x28\x87\x7e\xc4\x81"].concat();
+        let uuid = [&large(b"uuid")[..], b"\xd8\xfe\xc3\xd6\x1b\x0e\x48\x3c\x92\x97\x58\x28\x87\x7e\xc4\x81"]
+            .concat();
         for kind in [large(b"mdat"), large(b"moov"), uuid] {
             assert!(!stage.verdict(&[&media::MP4[..32], &kind, &media::MP4[32..]].concat()).accepted());
         }
@@ -365,7 +366,6 @@ fn a_disk_that_fails_is_no_verdict() {
     let signed = stage.signed(media::PNG);
     let error = stage.verifier.verify(Failing(Cursor::new(&signed))).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(5));
-    let _: Option<VerifyError> = None;
 }
 
 proptest! {

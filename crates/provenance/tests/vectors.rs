@@ -81,7 +81,8 @@ fn comparable(reported: &Value) -> Value {
 #[test]
 fn vectors_c2pa_verdicts_of_both_eras() {
     let (vectors, given) = vectors();
-    let (Some(samples), Some(folder)) = (shared_folder("c2pa_samples"), shared_folder("trust_anchors")) else {
+    let (Some(samples), Some(folder)) = (shared_folder("c2pa_samples"), shared_folder("trust_anchors"))
+    else {
         return;
     };
     let upstream = TrustAnchors::load(&folder, &[]).unwrap();
@@ -109,7 +110,11 @@ fn vectors_c2pa_verdicts_of_both_eras() {
             let expected = case.with_upstream_anchors_only.of(era);
             let found = without.verify_file(&path).unwrap().reported();
             assert_eq!(found["verified"], expected["verified"], "{name}, {era}, upstream's anchors");
-            assert_eq!(codes(&found["error"]), codes(&expected["error"]), "{name}, {era}, upstream's anchors");
+            assert_eq!(
+                codes(&found["error"]),
+                codes(&expected["error"]),
+                "{name}, {era}, upstream's anchors"
+            );
         }
     }
 }
