@@ -69,8 +69,10 @@ impl Verifier {
     /// # Errors
     /// [`VerifyError::Anchors`].
     pub fn new(anchors: &TrustAnchors, era: Era) -> Result<Self, VerifyError> {
+        // The library takes no empty text for "none".
+        let trusted = Some(anchors.pem(era)).filter(|pem| !pem.is_empty());
         let settings = json!({
-            "trust": { "user_anchors": anchors.pem(era) },
+            "trust": { "user_anchors": trusted },
             "verify": { "remote_manifest_fetch": false, "ocsp_fetch": false },
             "core": { "allowed_network_hosts": [] },
         });

@@ -278,6 +278,14 @@ fn a_certificate_under_another_root_is_not_trusted() {
 }
 
 #[test]
+fn without_anchors_nobody_is_trusted() {
+    let stage = Stage::set();
+    let verifier = Verifier::new(&TrustAnchors::default(), Era::Head).unwrap();
+    let verdict = verifier.verify(Cursor::new(stage.signed(media::PNG))).unwrap();
+    assert_eq!(codes(&verdict), ["signingCredential.untrusted"]);
+}
+
+#[test]
 fn a_leaf_out_of_date_is_not_accepted() {
     let stage = Stage::set();
     let now = Utc::now();
