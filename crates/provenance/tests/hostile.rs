@@ -291,7 +291,7 @@ fn a_leaf_out_of_date_is_not_accepted() {
     let now = Utc::now();
     let signer = stage
         .authority
-        .signer_valid("OpenAI (test)", now - TimeDelta::days(1), now + TimeDelta::seconds(1), &[])
+        .signer_valid("OpenAI (test)", now - TimeDelta::days(1), now + TimeDelta::seconds(4), &[])
         .unwrap();
     let file = signer.sign_bytes(&Claim::now("gpt-image-1"), media::JPEG).unwrap();
     // Nothing can be signed by a certificate that is out of date already.
