@@ -197,12 +197,10 @@ impl<S> Watched<S> {
 
     fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result
-            && error.raw_os_error().is_some()
+            && let Some(code) = error.raw_os_error()
             && error.kind() != io::ErrorKind::InvalidInput
-            && self.failed.is_none()
         {
-            self.failed =
-                Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
+            self.failed.get_or_insert_with(|| io::Error::from_raw_os_error(code));
         }
         result
     }
