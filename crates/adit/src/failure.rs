@@ -1,6 +1,7 @@
 //! What goes wrong, as the operator reads it: what, why, and what to type next.
 
 use std::fmt;
+use std::process::ExitCode;
 
 use adit_chain::{ChainError, SubmitError};
 use adit_docker::hub::HubError;
@@ -10,16 +11,32 @@ use adit_private_track::deployment::TargetError;
 use adit_private_track::rehearsal::ClipHostError;
 use adit_private_track::{ConfigError, StartError};
 
-/// An error for the terminal. Ends the program with exit code 1.
-#[derive(Debug)]
+/// An error for the terminal.
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     what: String,
     hint: Option<String>,
+    exit_code: u8,
 }
 
 impl Failure {
     pub(crate) fn new(what: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), hint: None }
+        Self { what: what.to_string(), hint: None, exit_code: 1 }
+    }
+
+    /// The same failure where the command could not do what it is for, and 1 would be its answer.
+    pub(crate) fn unanswered(mut self) -> Self {
+        self.exit_code = 2;
+        self
+    }
+
+    /// What the program ends with: 1 unless said otherwise.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit_code)
+    }
+
+    fn hinted(what: impl fmt::Display, hint: Option<&str>) -> Self {
+        Self { hint: hint.map(str::to_owned), ..Self::new(what) }
     }
 
     /// What went wrong, and what to do about it.
@@ -57,7 +74,7 @@ macro_rules! hinted {
     ($($error:ty),* $(,)?) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+                Self::hinted(&error, error.hint())
             }
         }
     )*};
@@ -67,19 +84,19 @@ hinted!(ChainError, ConfigError, EngineError, StartError, SubmitError, TargetErr
 
 impl From<HubError> for Failure {
     fn from(error: HubError) -> Self {
-        Self { hint: Some(error.hint()), what: error.to_string() }
+        Self::hinted(&error, Some(&error.hint()))
     }
 }
 
 impl From<ContextError> for Failure {
     fn from(error: ContextError) -> Self {
-        Self { hint: Some(error.hint().to_owned()), what: error.to_string() }
+        Self::hinted(&error, Some(error.hint()))
     }
 }
 
 impl From<&KeyFileError> for Failure {
     fn from(error: &KeyFileError) -> Self {
-        Self { hint: error.hint().map(str::to_owned), what: error.to_string() }
+        Self::hinted(error, error.hint())
     }
 }
 

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 use adit_settings::Environment;
 use clap::Parser as _;
 
-use crate::cli::{Adit, AditCommand, Gascli, Sv, SvCommand};
+use crate::cli::gascli::{Gascli, GascliCommand, GeneratorCommand};
+use crate::cli::{Adit, AditCommand, Sv, SvCommand};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("{failure}");
-            ExitCode::FAILURE
+            failure.exit_code()
         }
     }
 }
@@ -63,10 +64,14 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             }
         }
         "gascli" => {
-            Gascli::parse_from(arguments);
-            Err(Failure::new("the generative miner is not part of this version").hint(
-                "`sv` runs the private-track miner of subnet 44; CHANGELOG.md says what each version has",
-            ))
+            let GascliCommand::Generator(command) = Gascli::parse_from(arguments).command;
+            let env = environment(0, false)?;
+            match command {
+                GeneratorCommand::VerifyC2pa(args) => commands::generator::verify_c2pa::run(&env, &args),
+                GeneratorCommand::TrustAnchors(command) => {
+                    commands::generator::trust_anchors::run(&env, &command)
+                }
+            }
         }
         _ => {
             let adit = Adit::parse_from(arguments);

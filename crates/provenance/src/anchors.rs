@@ -21,13 +21,11 @@ use crate::Era;
 pub const MAX_ANCHOR_FILE: usize = 256 * 1024;
 
 /// One file of the subnet's repository.
-#[derive(Debug)]
-pub struct PinnedFile {
-    /// Its name in the repository and in the anchors' directory.
-    pub name: &'static str,
+struct PinnedFile {
+    name: &'static str,
     /// Whether the validators of the guide's time load it too.
     document: bool,
-    /// The certificates that it may hold, by SHA-256 of their DER form.
+    /// SHA-256 of each certificate's DER form.
     certificates: &'static [&'static str],
 }
 
@@ -40,7 +38,7 @@ const GLOBALSIGN_GCC_R6: &str = "36d7314848accb3e4c5792d1b07120b1035bfb8b67e6600
 const GLOBALSIGN_R45: &[&str] = &["319af0a7729e6f89269c131ea6a3a16fcd86389fdcab3c47a4a675c161a3f974"];
 
 /// Every file that the validators load.
-pub static PINNED: &[PinnedFile] = &[
+static PINNED: &[PinnedFile] = &[
     pinned(
         "adobe.pem",
         &[
@@ -95,14 +93,60 @@ pub static PINNED: &[PinnedFile] = &[
     ),
 ];
 
-impl PinnedFile {
+/// A file of anchors, and the certificates that it may hold.
+#[derive(Debug, Clone)]
+pub struct AnchorFile {
+    /// Where it is; a relative path is meant from the anchors' directory.
+    pub path: PathBuf,
+    /// Whether the validators load a file of this name, so that it is no fault where it is absent.
+    pub validators: bool,
+    document: bool,
+    pins: BTreeSet<Fingerprint>,
+}
+
+impl AnchorFile {
+    /// Every file that the validators load, and those of `extra` behind them. Where `extra` names a file of the
+    /// validators', its fingerprints are added to those pinned here.
+    #[must_use]
+    pub fn all(extra: &[ExtraFile]) -> Vec<Self> {
+        let mut files: Vec<Self> = PINNED
+            .iter()
+            .map(|file| Self {
+                path: PathBuf::from(file.name),
+                validators: true,
+                document: file.document,
+                pins: file.certificates.iter().filter_map(|pin| pin.parse().ok()).collect(),
+            })
+            .collect();
+        for ExtraFile { path, fingerprints } in extra {
+            match files.iter_mut().find(|file| file.path == *path) {
+                Some(file) => file.pins.extend(fingerprints),
+                None => files.push(Self {
+                    path: path.clone(),
+                    validators: false,
+                    document: true,
+                    pins: fingerprints.clone(),
+                }),
+            }
+        }
+        files
+    }
+
     /// Reads what is said to be this file.
     ///
     /// # Errors
-    /// [`AnchorError`] where it is too large, holds no certificate, or one that is not pinned here.
+    /// [`AnchorError`] where it is too large, holds no certificate, or one that is not pinned.
     pub fn read(&self, bytes: &[u8]) -> Result<Vec<Anchor>, AnchorError> {
-        let pins = self.certificates.iter().filter_map(|pin| pin.parse().ok()).collect();
-        read(self.name, bytes, &pins, self.document)
+        let name = self.path.display().to_string();
+        let anchors = certificates(&name, bytes, self.document)?;
+        match anchors.iter().find(|anchor| !self.pins.contains(&anchor.fingerprint)) {
+            None => Ok(anchors),
+            Some(stranger) => Err(AnchorError::NotPinned {
+                file: name,
+                subject: stranger.subject.clone(),
+                fingerprint: stranger.fingerprint,
+            }),
+        }
     }
 }
 
@@ -252,24 +296,19 @@ pub struct TrustAnchors {
 }
 
 impl TrustAnchors {
-    /// Reads the pinned files that are in `folder` and every one of `extra`. A pinned file that is absent is
-    /// left out, as the validators do.
+    /// Reads the files of [`AnchorFile::all`] that are in `folder`. One of the validators' that is absent is
+    /// left out, as they do themselves.
     ///
     /// # Errors
     /// [`AnchorError::None`] where there is none at all, else the first file that cannot be used.
     pub fn load(folder: &Path, extra: &[ExtraFile]) -> Result<Self, AnchorError> {
         let mut anchors = Vec::new();
-        for file in PINNED {
-            match read_bounded(&folder.join(file.name)) {
+        for file in AnchorFile::all(extra) {
+            match read_bounded(&folder.join(&file.path)) {
                 Err(AnchorError::Unreadable { source, .. })
-                    if source.kind() == std::io::ErrorKind::NotFound => {}
+                    if file.validators && source.kind() == std::io::ErrorKind::NotFound => {}
                 read => anchors.extend(file.read(&read?)?),
             }
-        }
-        for file in extra {
-            let path = folder.join(&file.path);
-            let bytes = read_bounded(&path)?;
-            anchors.extend(read(&path.display().to_string(), &bytes, &file.fingerprints, true)?);
         }
         if anchors.is_empty() { Err(AnchorError::None(folder.to_owned())) } else { Ok(Self { anchors }) }
     }
@@ -304,23 +343,6 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, AnchorError> {
     let mut bytes = Vec::new();
     file.take(MAX_ANCHOR_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
-}
-
-fn read(
-    file: &str,
-    bytes: &[u8],
-    pins: &BTreeSet<Fingerprint>,
-    document: bool,
-) -> Result<Vec<Anchor>, AnchorError> {
-    let anchors = certificates(file, bytes, document)?;
-    match anchors.iter().find(|anchor| !pins.contains(&anchor.fingerprint)) {
-        None => Ok(anchors),
-        Some(stranger) => Err(AnchorError::NotPinned {
-            file: file.to_owned(),
-            subject: stranger.subject.clone(),
-            fingerprint: stranger.fingerprint,
-        }),
-    }
 }
 
 fn certificates(file: &str, bytes: &[u8], document: bool) -> Result<Vec<Anchor>, AnchorError> {
@@ -370,7 +392,7 @@ fn display_name(name: &X509Name<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Era, ExtraFile, Fingerprint, PINNED, TrustAnchors};
+    use super::{AnchorFile, Era, ExtraFile, Fingerprint, PINNED, TrustAnchors};
 
     #[test]
     fn every_pin_is_a_fingerprint() {
@@ -393,6 +415,17 @@ mod tests {
         for bad in ["a.pem", "a.pem@abcd", &format!("@{one}"), &format!("a.pem@{one}0")] {
             assert_eq!(ExtraFile::parse_list(bad).unwrap_err().0, *bad);
         }
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_vouched_for_beside_the_pinned_ones() {
+        let one = "ab".repeat(32);
+        let extra = ExtraFile::parse_list(&format!("google_c2pa.pem@{one}, own.pem@{one}")).unwrap();
+        let files = AnchorFile::all(&extra);
+        assert_eq!(files.len(), PINNED.len() + 1);
+        let google = files.iter().find(|file| file.path.to_str() == Some("google_c2pa.pem")).unwrap();
+        assert!(google.validators && google.pins.len() == 2);
+        assert!(!files.last().unwrap().validators);
     }
 
     #[test]

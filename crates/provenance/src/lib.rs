@@ -26,8 +26,8 @@ mod verdict;
 mod verifier;
 
 pub use anchors::{
-    Anchor, AnchorError, ExtraFile, ExtraFileError, Fingerprint, FingerprintError, MAX_ANCHOR_FILE, PINNED,
-    PinnedFile, TrustAnchors,
+    Anchor, AnchorError, AnchorFile, ExtraFile, ExtraFileError, Fingerprint, FingerprintError,
+    MAX_ANCHOR_FILE, TrustAnchors,
 };
 pub use format::Format;
 pub use verdict::{Era, FRESHNESS, Failure, Refusal, Signer, Stale, Verdict};

@@ -181,6 +181,13 @@ declare! {
         "File whose one line is the password of an encrypted key file. btcli's BT_PW_ variable of that key file wins.");
     DATA_FOLDER = public("ADIT_DATA_DIR", Adit, Commented("~/.local/share/adit"),
         "Directory for what Adit keeps between runs, such as the last good stake table and the record of challenges.").or("~/.local/share/adit");
+    TRUST_ANCHORS_FOLDER = public("ADIT_TRUST_ANCHORS_DIR", Adit, Commented("~/.local/share/adit/trust-anchors"),
+        "Directory of the certificates that subnet 34's validators trust. Default: trust-anchors in ADIT_DATA_DIR.");
+    TRUST_ANCHORS_URL = public("ADIT_TRUST_ANCHORS_URL", Adit, Commented("https://raw.githubusercontent.com/BitMind-AI/bitmind-subnet/main/gas/verification/trust_anchors"),
+        "Where `gascli generator trust-anchors update` fetches those files from: the URL of a directory. What does not match its pinned fingerprint is refused wherever it comes from.")
+        .or("https://raw.githubusercontent.com/BitMind-AI/bitmind-subnet/main/gas/verification/trust_anchors");
+    EXTRA_TRUST_ANCHORS = public("ADIT_EXTRA_TRUST_ANCHORS", Adit, Commented("new_service.pem@2cabeafe37d06ca22aba7391c0033d25982952c453647349763a3ab5ad6ccf69"),
+        "Trust anchors beside those that Adit pins: FILE@FINGERPRINT entries, separated by commas. FILE is a PEM file, a relative path meant from the directory of the others; FINGERPRINT the SHA-256 of a certificate in it, 64 hex digits. A file with several certificates is named once for each.");
     JOURNAL_BYTES = public("ADIT_JOURNAL_BYTES", Adit, Commented("67108864"),
         "Most bytes of private-track.jsonl in ADIT_DATA_DIR, where each verified challenge is recorded with its answer: 1048576 to 1099511627776, or 0 for no record. Nothing is recorded with VERIFY_ENABLED off or in spot-check mode.").or("67108864");
     IMAGE = public("ADIT_IMAGE", Adit, Commented("docker.io/you/pt-solution@sha256:…"),

@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+pub(crate) mod gascli;
 pub(crate) mod wallet;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -196,12 +197,4 @@ pub(crate) struct Actions {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// `gascli`: the generative miner of subnet 34.
-#[derive(Debug, Parser)]
-#[command(name = "gascli", version, about = "Mine subnet 34 (BitMind): not part of this version yet")]
-pub(crate) struct Gascli {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _rest: Vec<String>,
 }

@@ -1,4 +1,7 @@
-//! `adit demo`: a drawn match, a miner with its security on, and validators that challenge it.
+//! `adit demo`: a drawn match, a miner with its security on, and validators that challenge it; then the verdicts
+//! that subnet 34's validators would reach on signed and unsigned files.
+
+mod provenance;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -55,7 +58,8 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
             println!("\nThe worker in Python is left out: there is no {} here.", python.display());
         }
         summary(&shown);
-        let passed = shown.iter().all(|(_, report)| report.passed());
+        let judged_right = provenance::show(&stage.clip)?;
+        let passed = judged_right && shown.iter().all(|(_, report)| report.passed());
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }

@@ -5,6 +5,7 @@ pub(crate) mod chain;
 pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+pub(crate) mod generator;
 pub(crate) mod healthcheck;
 mod password;
 pub(crate) mod rehearse;

@@ -7,6 +7,7 @@
 )]
 
 mod base_image;
+mod c2pa;
 mod chain;
 mod deploy;
 mod doctor;

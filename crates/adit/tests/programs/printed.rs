@@ -36,11 +36,6 @@ fn the_actions_as_json() {
 }
 
 #[test]
-fn gascli_says_that_it_is_to_come() {
-    insta::assert_snapshot!(shown(&run("gascli", &["generator", "start"])));
-}
-
-#[test]
 fn a_missing_wallet_stops_the_start() {
     let output = finish(program("sv").arg("serve").env("BITTENSOR_WALLET_PATH", "/nowhere"));
     insta::assert_snapshot!(shown(&output));
