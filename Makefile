@@ -34,6 +34,7 @@ bench: ## Compare with the peer, then run each crate's benches (two quiet cores,
 	@scripts/setup bench
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench against_peer
 	SDK_PYTHON=$(TARGET)/sdk-venv/bin/python cargo bench --locked -p adit --bench metagraph
+	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench c2pa
 	cargo bench --locked -p adit --bench long_clips
 	cargo bench --locked --workspace --exclude adit --bench '*'
 

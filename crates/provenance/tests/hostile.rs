@@ -145,6 +145,33 @@ fn two_gigabytes_of_zeros_are_looked_at_once() {
     }
 }
 
+#[test]
+fn a_picture_may_have_256_mib_and_not_one_byte_more() {
+    let stage = Stage::set();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.png");
+    std::fs::write(&path, stage.signed(media::PNG)).unwrap();
+    let said = |length| {
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        refusal(&stage.verifier.verify_file(&path).unwrap())
+    };
+    assert!(said((256 << 20) + 1).contains("more than 256 MiB, and only a clip may"));
+    assert!(
+        said(256 << 20).contains("assertion.dataHash.mismatch"),
+        "it is read, and is not what was signed"
+    );
+}
+
+/// A clip in as many pieces as a day of fragments of four seconds has, and one in a million.
+#[test]
+fn a_clip_may_be_in_many_pieces_but_not_in_endless_ones() {
+    let stage = Stage::set();
+    let clip = |pieces| [media::MP4, &b"\0\0\0\x08free".repeat(pieces)].concat();
+    assert_eq!(stage.verdict(&stage.signed(&clip(20_000))).refusal, None);
+    let endless = refusal(&stage.verdict(&clip(1_000_000)));
+    assert!(endless.contains("it is in too many pieces"), "{endless}");
+}
+
 /// A PNG with this in its C2PA chunk.
 fn png_with(jumbf: &[u8]) -> Vec<u8> {
     let mut file = media::PNG[..33].to_vec();
