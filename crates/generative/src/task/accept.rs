@@ -1,8 +1,9 @@
 //! Tasks that arrive together are committed together: while one commit is on its way to the disk, those that arrive
 //! gather for the next.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sqlx::{AnyConnection, Row as _};
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,8 @@ use super::store::Inner;
 pub(super) const WAITING: usize = 1_024;
 /// Tasks of one commit at most: 8 values each, and SQLite binds 32,766.
 const TOGETHER: usize = 256;
+/// How long a count of what waits is good for: other hosts accept too.
+const COUNTED_FOR: Duration = Duration::from_secs(1);
 
 /// A task that somebody waits to see accepted.
 pub(super) struct Pending {
@@ -24,16 +27,26 @@ pub(super) struct Pending {
     pub(super) answer: oneshot::Sender<Result<Task, StoreError>>,
 }
 
+/// What need not be asked of the database again for every commit.
+#[derive(Default)]
+struct Known {
+    /// How many wait, when that was counted, and those accepted here since.
+    waiting: HashMap<Modality, (u64, Instant)>,
+    /// Validators that have a turn.
+    validators: HashSet<(Modality, String)>,
+}
+
 /// Until nobody can send any more.
 pub(super) async fn serve(inner: Arc<Inner>, mut arrivals: mpsc::Receiver<Pending>) {
+    let mut known = Known::default();
     let mut batch = Vec::with_capacity(TOGETHER);
     while arrivals.recv_many(&mut batch, TOGETHER).await > 0 {
         // Nobody would write the 201.
         batch.retain(|pending: &Pending| !pending.answer.is_closed());
-        match accept(&inner, &batch).await {
-            Ok(waiting) => {
-                for (pending, waiting) in batch.drain(..).zip(waiting) {
-                    let result = match waiting {
+        match accept(&inner, &mut known, &batch).await {
+            Ok(refused) => {
+                for (pending, refused) in batch.drain(..).zip(refused) {
+                    let result = match refused {
                         None => Ok(pending.task),
                         Some(waiting) => Err(StoreError::QueueFull { waiting }),
                     };
@@ -42,6 +55,7 @@ pub(super) async fn serve(inner: Arc<Inner>, mut arrivals: mpsc::Receiver<Pendin
                 inner.changed();
             }
             Err(error) => {
+                known = Known::default();
                 for pending in batch.drain(..) {
                     let _ = pending.answer.send(Err(error.clone()));
                 }
@@ -51,19 +65,19 @@ pub(super) async fn serve(inner: Arc<Inner>, mut arrivals: mpsc::Receiver<Pendin
 }
 
 /// For each task `None` where it is on the disk now, or how many fill the queue.
-async fn accept(inner: &Inner, batch: &[Pending]) -> Result<Vec<Option<u64>>, StoreError> {
+async fn accept(inner: &Inner, known: &mut Known, batch: &[Pending]) -> Result<Vec<Option<u64>>, StoreError> {
     let mut transaction = inner.ledger.database.begin().await?;
-    let mut queued = HashMap::new();
-    for pending in batch {
-        let modality = pending.task.modality;
-        if let std::collections::hash_map::Entry::Vacant(entry) = queued.entry(modality) {
-            entry.insert(count(&mut transaction, modality).await?);
-        }
-    }
     let mut refused = Vec::with_capacity(batch.len());
     let mut taken: Vec<&Task> = Vec::with_capacity(batch.len());
+    let mut counted = HashSet::new();
     for Pending { task, .. } in batch {
-        let waiting = queued.entry(task.modality).or_insert(0);
+        let (waiting, at) = known.waiting.entry(task.modality).or_insert((u64::MAX, Instant::now()));
+        let is_old = *waiting >= inner.queue || at.elapsed() >= COUNTED_FOR;
+        if is_old && counted.insert(task.modality) {
+            let queued_here = taken.iter().filter(|other| other.modality == task.modality).count() as u64;
+            *waiting = count(&mut transaction, task.modality).await? + queued_here;
+            *at = Instant::now();
+        }
         if *waiting >= inner.queue {
             refused.push(Some(*waiting));
         } else {
@@ -73,7 +87,7 @@ async fn accept(inner: &Inner, batch: &[Pending]) -> Result<Vec<Option<u64>>, St
         }
     }
     if !taken.is_empty() {
-        insert(&mut transaction, &taken).await?;
+        insert(&mut transaction, known, &taken).await?;
         inner.ledger.database.commit(transaction).await?;
         inner.count_accepted(taken.len());
     }
@@ -86,18 +100,23 @@ async fn count(connection: &mut AnyConnection, modality: Modality) -> Result<u64
     Ok(unsigned(query.bind(modality.as_str()).fetch_one(connection).await?.try_get(0)?))
 }
 
-async fn insert(connection: &mut AnyConnection, tasks: &[&Task]) -> Result<(), StoreError> {
+async fn insert(
+    connection: &mut AnyConnection,
+    known: &mut Known,
+    tasks: &[&Task],
+) -> Result<(), StoreError> {
+    let validators = tasks.iter().map(|task| (task.modality, task.signed_by.clone()));
     // In one order on all hosts, for each waits for what another has not committed yet.
-    let validators: BTreeSet<_> =
-        tasks.iter().map(|task| (task.modality.as_str(), task.signed_by.as_str())).collect();
-    for (modality, signed_by) in validators {
+    let new: BTreeSet<_> = validators.filter(|validator| !known.validators.contains(validator)).collect();
+    for (modality, signed_by) in new {
         sqlx::query(
             "INSERT INTO turns (modality, signed_by, turn) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
         )
-        .bind(modality)
-        .bind(signed_by)
+        .bind(modality.as_str())
+        .bind(signed_by.clone())
         .execute(&mut *connection)
         .await?;
+        known.validators.insert((modality, signed_by));
     }
     let width = row::NEW_COLUMNS.len();
     let places: Vec<String> = (0..tasks.len())

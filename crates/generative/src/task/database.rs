@@ -1,8 +1,8 @@
 //! The connection to SQLite or PostgreSQL, and what differs between them.
 
 use std::fmt;
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ const POSTGRES: &str = "SET synchronous_commit = on; SET statement_timeout = '30
 /// Where tasks are kept.
 #[derive(Clone)]
 pub enum Address {
-    /// A file on this host's own disk (not a network's: SQLite's log needs shared memory). It is made where it is
-    /// missing, for its owner alone.
+    /// A file on this host's own disk (not a network's: SQLite's log needs shared memory). [`Store::open`](super::Store)
+    /// makes it where it is missing, and its folder, for the owner alone.
     Sqlite(PathBuf),
     /// `postgres://user:password@host/name`: several hosts serve one queue.
     Postgres(SecretString),
@@ -166,9 +166,6 @@ impl Database {
 fn sqlite_options(path: &std::path::Path, create: bool) -> Result<AnyConnectOptions, StoreError> {
     let failed = |error| StoreError::file(path, &error);
     if create {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-        }
         // The files that SQLite puts beside it get its mode.
         OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
     }

@@ -32,8 +32,10 @@ const VERSIONS: &[&str] = &[
         claim BIGINT NOT NULL,          -- counts up each time that somebody else holds it
         host TEXT                       -- the one that holds it
     );
-    CREATE INDEX tasks_queued ON tasks (modality, signed_by, due_at) WHERE state = 'accepted' AND host IS NULL;
-    CREATE INDEX tasks_working ON tasks (modality, signed_by)
+    -- Both end in what they are chosen by: SQLite looks at it again, and so need not look into the table.
+    CREATE INDEX tasks_queued ON tasks (modality, signed_by, due_at, state, host)
+        WHERE state = 'accepted' AND host IS NULL;
+    CREATE INDEX tasks_working ON tasks (modality, signed_by, state)
         WHERE state IN ('calling', 'submitted', 'fetched', 'unknown');
     CREATE INDEX tasks_to_resume ON tasks (due_at)
         WHERE state IN ('submitted', 'fetched', 'unknown') AND host IS NULL;

@@ -1,7 +1,8 @@
 //! The tasks, for a host that works on them.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,8 +33,8 @@ pub struct Config {
     pub database: Address,
     /// Where the media are kept (`MINER_OUTPUT_DIR`). It is made where it is missing.
     pub output_dir: PathBuf,
-    /// How many tasks of one modality may wait for their turn. Several hosts may exceed it by what they commit at the
-    /// same moment.
+    /// How many tasks of one modality may wait for their turn. Several hosts may exceed it by what they accept within
+    /// a second.
     pub queue: u64,
     /// The most that the paid calls begun on one UTC day may cost (`MINER_DAILY_BUDGET_USD`).
     pub daily_budget: Option<MicroUsd>,
@@ -557,10 +558,10 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     name.push(".lock");
     let beside = PathBuf::from(name);
     let failed = |error: std::io::Error| StoreError::file(&beside, &error);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     }
-    let file = File::options().append(true).create(true).open(&beside).map_err(failed)?;
+    let file = File::options().append(true).create(true).mode(0o600).open(&beside).map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse(path.to_owned())),
