@@ -1,0 +1,3 @@
+//! Subnet 34's generative track.
+
+pub mod task;

@@ -1,0 +1,79 @@
+//! Media beside the rows, for hosts of one PostgreSQL queue that do not see one output folder.
+
+use std::path::PathBuf;
+
+use sqlx::{AnyConnection, Row as _};
+use tokio::fs::{self, File};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::error::StoreError;
+use super::machine::{Task, TaskId};
+use super::store::Inner;
+
+/// Bytes of one row: as much as a copy holds in memory, twice.
+const PART: usize = 1 << 20;
+
+/// Copies a task's media from the output folder into the database, where they are not yet.
+pub(super) async fn keep(inner: &Inner, task: &Task) -> Result<(), StoreError> {
+    let (Some(media), Some(path)) = (&task.media, inner.output.file_of(task)) else { return Ok(()) };
+    let failed = |error| StoreError::file(&path, &error);
+    let mut file = File::open(&path).await.map_err(failed)?;
+    let mut bytes = Vec::with_capacity(PART);
+    for part in 0_i64.. {
+        bytes.clear();
+        read_part(&mut file, &mut bytes).await.map_err(failed)?;
+        if bytes.is_empty() {
+            break;
+        }
+        let mut transaction = inner.ledger.database.begin().await?;
+        sqlx::query(
+            "INSERT INTO media (task, sha256, part, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(task.id.to_string())
+        .bind(media.sha256.clone())
+        .bind(part)
+        .bind(bytes.as_slice())
+        .execute(&mut *transaction)
+        .await?;
+        inner.ledger.database.commit(transaction).await?;
+    }
+    Ok(())
+}
+
+async fn read_part(file: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    file.take(PART as u64).read_to_end(bytes).await?;
+    Ok(())
+}
+
+/// The file with a task's media, copied from the database where it is not in the output folder.
+pub(super) async fn file(inner: &Inner, task: &Task) -> Result<PathBuf, StoreError> {
+    let gone = |why: &str| StoreError::MediaGone(task.id, why.to_owned());
+    let (Some(media), Some(path)) = (&task.media, inner.output.file_of(task)) else {
+        return Err(gone("it has none"));
+    };
+    // Files appear whole or not at all.
+    if fs::metadata(&path).await.is_ok_and(|found| found.len() == media.bytes) {
+        return Ok(path);
+    }
+    let mut writer = inner.output.create(task.id, task.modality).await?;
+    for part in 0_i64.. {
+        let query = sqlx::query("SELECT bytes FROM media WHERE task = $1 AND sha256 = $2 AND part = $3");
+        let query = query.bind(task.id.to_string()).bind(media.sha256.clone()).bind(part);
+        let found = query.fetch_optional(&mut *inner.ledger.database.read().await?).await?;
+        let Some(found) = found else { break };
+        writer.write(found.try_get(0)?).await?;
+    }
+    if writer.bytes() != media.bytes {
+        return Err(gone("neither in the output folder nor whole in the database"));
+    }
+    if writer.finish(&media.extension).await? != *media {
+        return Err(gone("in the database they are not what was fetched"));
+    }
+    Ok(path)
+}
+
+/// Removes them from the database.
+pub(super) async fn forget(connection: &mut AnyConnection, id: TaskId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM media WHERE task = $1").bind(id.to_string()).execute(connection).await?;
+    Ok(())
+}
