@@ -6,6 +6,7 @@ mod http1;
 pub mod local_chain;
 pub mod media;
 pub mod node;
+pub mod providers;
 pub mod registry;
 pub mod video_host;
 

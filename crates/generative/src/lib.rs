@@ -1,0 +1,3 @@
+//! Subnet 34's generative miner.
+
+pub mod service;
