@@ -1,3 +1,5 @@
-//! Subnet 34's generative track.
+//! Subnet 34's generative miner: the paid services that make pictures and videos ([`service`]), and the tasks that are
+//! never lost and never paid twice ([`task`]).
 
+pub mod service;
 pub mod task;
