@@ -7,15 +7,21 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::error::StoreError;
-use super::machine::{Task, TaskId};
+use super::machine::{Modality, Task, TaskId};
+use super::output::Media;
 use super::store::Inner;
 
 /// Bytes of one row: as much as a copy holds in memory, twice.
 const PART: usize = 1 << 20;
 
 /// Copies a task's media from the output folder into the database, where they are not yet.
-pub(super) async fn keep(inner: &Inner, task: &Task) -> Result<(), StoreError> {
-    let (Some(media), Some(path)) = (&task.media, inner.output.file_of(task)) else { return Ok(()) };
+pub(super) async fn keep(
+    inner: &Inner,
+    id: TaskId,
+    modality: Modality,
+    media: &Media,
+) -> Result<(), StoreError> {
+    let path = inner.output.place(id, modality, media);
     let failed = |error| StoreError::file(&path, &error);
     let mut file = File::open(&path).await.map_err(failed)?;
     let mut bytes = Vec::with_capacity(PART);
@@ -29,7 +35,7 @@ pub(super) async fn keep(inner: &Inner, task: &Task) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO media (task, sha256, part, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         )
-        .bind(task.id.to_string())
+        .bind(id.to_string())
         .bind(media.sha256.clone())
         .bind(part)
         .bind(bytes.as_slice())
@@ -48,9 +54,8 @@ async fn read_part(file: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> 
 /// The file with a task's media, copied from the database where it is not in the output folder.
 pub(super) async fn file(inner: &Inner, task: &Task) -> Result<PathBuf, StoreError> {
     let gone = |why: &str| StoreError::MediaGone(task.id, why.to_owned());
-    let (Some(media), Some(path)) = (&task.media, inner.output.file_of(task)) else {
-        return Err(gone("it has none"));
-    };
+    let Some(media) = &task.media else { return Err(gone("it has none")) };
+    let path = inner.output.place(task.id, task.modality, media);
     // Files appear whole or not at all.
     if fs::metadata(&path).await.is_ok_and(|found| found.len() == media.bytes) {
         return Ok(path);

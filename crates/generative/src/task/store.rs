@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::accept::{self, Pending};
 use super::clock::Clock;
-use super::database::{Address, Database};
+use super::database::{Address, Database, within};
 use super::error::StoreError;
 use super::hosts::{BEAT, Watch};
 use super::ledger::{self, Ledger, find};
@@ -194,17 +194,23 @@ impl Store {
 
     /// The next task of a modality that waits for a paid call. Its turn goes round between validators: first whoever has
     /// the fewest under way, then whoever was served longest ago; a validator's own in the order in which they fell due.
+    /// It may be too late for it already: that is the worker's to see.
     ///
     /// # Errors
     /// What the database says.
     pub async fn claim_queued(&self, modality: Modality) -> Result<Option<Claim>, StoreError> {
+        within(self.next_queued(modality)).await
+    }
+
+    async fn next_queued(&self, modality: Modality) -> Result<Option<Claim>, StoreError> {
         let database = &self.inner.ledger.database;
         let now = self.inner.ledger.now();
         let mut transaction = database.begin().await?;
+        // As EXISTS, PostgreSQL would read the whole queue.
         let turns = sqlx::query(
-            "SELECT signed_by FROM turns WHERE modality = $1 AND EXISTS (SELECT 1 FROM tasks \
+            "SELECT signed_by FROM turns WHERE modality = $1 AND (SELECT due_at FROM tasks \
              WHERE state = 'accepted' AND host IS NULL AND tasks.modality = turns.modality \
-             AND tasks.signed_by = turns.signed_by AND due_at <= $2) \
+             AND tasks.signed_by = turns.signed_by ORDER BY due_at LIMIT 1) <= $2 \
              ORDER BY (SELECT count(*) FROM tasks WHERE state IN ('calling', 'submitted', 'fetched', 'unknown') \
              AND tasks.modality = turns.modality AND tasks.signed_by = turns.signed_by), turn, signed_by",
         );
@@ -232,7 +238,7 @@ impl Store {
             .await?;
             let claim = self.hold(&mut transaction, task, number).await?;
             database.commit(transaction).await?;
-            return Ok(Some(claim.into_held()));
+            return Ok(Some(claim));
         }
         Ok(None)
     }
@@ -242,7 +248,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn claim_paid(&self) -> Result<Option<Claim>, StoreError> {
-        self.claim_due("state IN ('submitted', 'fetched', 'unknown')").await
+        within(self.next_due("state IN ('submitted', 'fetched', 'unknown')")).await
     }
 
     /// The next task that is due to be delivered: `checked` or `delivering`.
@@ -250,10 +256,10 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn claim_delivery(&self) -> Result<Option<Claim>, StoreError> {
-        self.claim_due("state IN ('checked', 'delivering')").await
+        within(self.next_due("state IN ('checked', 'delivering')")).await
     }
 
-    async fn claim_due(&self, states: &str) -> Result<Option<Claim>, StoreError> {
+    async fn next_due(&self, states: &str) -> Result<Option<Claim>, StoreError> {
         let database = &self.inner.ledger.database;
         let query = format!(
             "SELECT {} FROM tasks WHERE {states} AND host IS NULL AND due_at <= $1 ORDER BY due_at LIMIT 1{}",
@@ -266,10 +272,11 @@ impl Store {
         let (task, number) = row::read(&found)?;
         let claim = self.hold(&mut transaction, task, number).await?;
         database.commit(transaction).await?;
-        Ok(Some(claim.into_held()))
+        Ok(Some(claim))
     }
 
-    /// A claim that counts as held once its transaction is committed.
+    /// A claim, which holds once the transaction is committed. Where that is not waited for, it is let go as any other
+    /// that is dropped: its number tells whether it came to hold.
     async fn hold(
         &self,
         connection: &mut AnyConnection,
@@ -283,7 +290,7 @@ impl Store {
             .bind(self.inner.host.clone())
             .execute(connection)
             .await?;
-        Ok(Claim { task, number, is_held: false, let_go: self.let_go.clone() })
+        Ok(Claim { task, number, is_held: true, let_go: self.let_go.clone() })
     }
 
     /// Begins a paid call: its price is taken from the day's budget, and both are on the disk before this returns. Only
@@ -306,17 +313,23 @@ impl Store {
     /// [`StoreError::BudgetSpent`], what the database says.
     pub async fn apply(&self, claim: &mut Claim, event: Event) -> Result<(), StoreError> {
         let inner = &self.inner;
-        let database = &inner.ledger.database;
         if let Event::Fetched { media, .. } = &event
-            && database.is_postgres()
+            && inner.ledger.database.is_postgres()
             && !inner.shared.load(Ordering::SeqCst)
         {
-            media::keep(inner, &Task { media: Some(media.clone()), ..claim.task.clone() }).await?;
+            media::keep(inner, claim.task.id, claim.task.modality, media).await?;
         }
+        within(self.change(claim, event)).await
+    }
+
+    async fn change(&self, claim: &mut Claim, event: Event) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        let database = &inner.ledger.database;
         let mut transaction = database.begin().await?;
         let (before, number) = find(&mut transaction, claim.task.id, database.for_update()).await?;
         let is_mine = claim.is_held && number == claim.number;
-        if !is_mine && !(event.is_fact() && before.attempt == claim.task.attempt) {
+        let is_news = event.is_fact() && before.attempt == claim.task.attempt;
+        if !(is_mine || is_news) {
             claim.is_held = false;
             return Err(StoreError::ClaimLost(before.id));
         }
@@ -387,13 +400,6 @@ impl Store {
         }
         inner.ledger.database.close().await;
         Ok(())
-    }
-}
-
-impl Claim {
-    fn into_held(mut self) -> Self {
-        self.is_held = true;
-        self
     }
 }
 
@@ -515,7 +521,8 @@ impl Inner {
             // A host without the folder has come: it is to find in the database what is only here.
             let states = [State::Fetched, State::Checked, State::Delivering];
             for task in self.ledger.list(&states, u32::MAX).await? {
-                if let Err(error) = media::keep(self, &task).await {
+                let Some(media) = &task.media else { continue };
+                if let Err(error) = media::keep(self, task.id, task.modality, media).await {
                     tracing::warn!(task = %task.id, "its media are only in this output folder: {error}");
                 }
             }
@@ -572,7 +579,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 async fn keep_beating(inner: Arc<Inner>) {
     loop {
         tokio::time::sleep(BEAT).await;
-        if let Err(error) = inner.beat(Instant::now()).await {
+        if let Err(error) = within(inner.beat(Instant::now())).await {
             tracing::warn!("no heartbeat, so other hosts may take this one's tasks over: {error}");
         }
     }
@@ -581,7 +588,7 @@ async fn keep_beating(inner: Arc<Inner>) {
 /// Lets go of claims that were dropped, as of a worker that panicked.
 async fn let_tasks_go(inner: Arc<Inner>, mut going: mpsc::UnboundedReceiver<(TaskId, i64)>) {
     while let Some((id, number)) = going.recv().await {
-        while let Err(error) = inner.let_go(id, number).await {
+        while let Err(error) = within(inner.let_go(id, number)).await {
             tracing::warn!(task = %id, "it cannot be let go yet: {error}");
             if matches!(error, StoreError::NoSuchTask(_) | StoreError::Illegal(_) | StoreError::Closed) {
                 break;
