@@ -34,8 +34,8 @@ const POSTGRES: &str = "SET synchronous_commit = on; SET statement_timeout = '30
 /// Where tasks are kept.
 #[derive(Clone)]
 pub enum Address {
-    /// A file on this host's own disk (not a network's: SQLite's log needs shared memory). [`Store::open`](super::Store)
-    /// makes it where it is missing, and its folder, for the owner alone.
+    /// A file on this host's own disk (not a network's: SQLite's log needs shared memory).
+    /// [`Store::open`](super::Store) makes it where it is missing, and its folder, for the owner alone.
     Sqlite(PathBuf),
     /// `postgres://user:password@host/name`: several hosts serve one queue.
     Postgres(SecretString),

@@ -9,12 +9,13 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::error::StoreError;
 use super::machine::{Modality, Task, TaskId};
 use super::output::Media;
+use super::row;
 use super::store::Inner;
 
 /// Bytes of one row: as much as a copy holds in memory, twice.
 const PART: usize = 1 << 20;
 
-/// Copies a task's media from the output folder into the database, where they are not yet.
+/// Copies a task's media from the output folder into the database, whole or not at all.
 pub(super) async fn keep(
     inner: &Inner,
     id: TaskId,
@@ -24,6 +25,7 @@ pub(super) async fn keep(
     let path = inner.output.place(id, modality, media);
     let failed = |error| StoreError::file(&path, &error);
     let mut file = File::open(&path).await.map_err(failed)?;
+    let mut transaction = inner.ledger.database.begin().await?;
     let mut bytes = Vec::with_capacity(PART);
     for part in 0_i64.. {
         bytes.clear();
@@ -31,7 +33,6 @@ pub(super) async fn keep(
         if bytes.is_empty() {
             break;
         }
-        let mut transaction = inner.ledger.database.begin().await?;
         sqlx::query(
             "INSERT INTO media (task, sha256, part, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         )
@@ -41,7 +42,26 @@ pub(super) async fn keep(
         .bind(bytes.as_slice())
         .execute(&mut *transaction)
         .await?;
-        inner.ledger.database.commit(transaction).await?;
+    }
+    inner.ledger.database.commit(transaction).await
+}
+
+/// Copies what is in this output folder and not in the database, as where the hosts shared the folder until another
+/// came.
+pub(super) async fn keep_missing(inner: &Inner) -> Result<(), StoreError> {
+    let query = format!(
+        "SELECT {} FROM tasks WHERE ended_at IS NULL AND media IS NOT NULL \
+         AND NOT EXISTS (SELECT 1 FROM media WHERE media.task = tasks.id)",
+        row::COLUMNS
+    );
+    let rows = sqlx::query(&query).fetch_all(&mut *inner.ledger.database.read().await?).await?;
+    for found in &rows {
+        let (task, _) = row::read(found)?;
+        let Some(media) = &task.media else { continue };
+        // Else another host has them.
+        if fs::try_exists(inner.output.place(task.id, task.modality, media)).await.unwrap_or(false) {
+            keep(inner, task.id, task.modality, media).await?;
+        }
     }
     Ok(())
 }

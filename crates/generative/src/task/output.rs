@@ -40,8 +40,8 @@ pub struct OutputDir {
 }
 
 impl OutputDir {
-    /// Opens the folder at `path`, and makes it where it is missing. What a crash left half-written is removed where it is
-    /// older than `stale`.
+    /// Opens the folder at `path`, and makes it where it is missing. What a crash left half-written is removed
+    /// where it is older than `stale`.
     pub(super) fn open(path: &Path, stale: Duration) -> Result<Self, StoreError> {
         for modality in Modality::ALL {
             let folder = path.join(modality.as_str());

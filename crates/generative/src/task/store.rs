@@ -104,8 +104,9 @@ pub struct Figures {
 }
 
 impl Store {
-    /// Opens the tasks, makes the tables where they are missing, and takes up what a crash left: at once with SQLite,
-    /// where no other miner can have the file; with PostgreSQL when the host that had a task has shown no life for 30 s.
+    /// Opens the tasks, makes the tables where they are missing, and takes up what a crash left: at once with
+    /// SQLite, where no other miner can have the file; with PostgreSQL when the host that had a task has shown no
+    /// life for 30 s.
     ///
     /// # Errors
     /// [`StoreError::InUse`] where another miner has the SQLite file; [`StoreError::NewerSchema`]; where the output
@@ -145,6 +146,9 @@ impl Store {
         background.spawn(accept::serve(Arc::clone(&inner), arriving));
         background.spawn(let_tasks_go(Arc::clone(&inner), going));
         background.spawn(keep_beating(Arc::clone(&inner)));
+        if inner.ledger.database.is_postgres() {
+            background.spawn(keep_copies(Arc::clone(&inner)));
+        }
         Ok(Self { inner, arrivals, let_go, background: Arc::new(Mutex::new(background)) })
     }
 
@@ -169,8 +173,8 @@ impl Store {
         }
     }
 
-    /// Changes each time that this host has changed a task: then there may be something to claim. Other hosts' changes and
-    /// due times that have come are found by asking from time to time.
+    /// Changes each time that this host has changed a task: then there may be something to claim. Other hosts'
+    /// changes and due times that have come are found by asking from time to time.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.subscribe()
@@ -192,9 +196,9 @@ impl Store {
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// The next task of a modality that waits for a paid call. Its turn goes round between validators: first whoever has
-    /// the fewest under way, then whoever was served longest ago; a validator's own in the order in which they fell due.
-    /// It may be too late for it already: that is the worker's to see.
+    /// The next task of a modality that waits for a paid call. Its turn goes round between validators: first
+    /// whoever has the fewest under way, then whoever was served longest ago; a validator's own in the order in
+    /// which they fell due. It may be too late for it already: that is the worker's to see.
     ///
     /// # Errors
     /// What the database says.
@@ -275,8 +279,8 @@ impl Store {
         Ok(Some(claim))
     }
 
-    /// A claim, which holds once the transaction is committed. Where that is not waited for, it is let go as any other
-    /// that is dropped: its number tells whether it came to hold.
+    /// A claim, which holds once the transaction is committed. Where that is not waited for, it is let go as any
+    /// other that is dropped: its number tells whether it came to hold.
     async fn hold(
         &self,
         connection: &mut AnyConnection,
@@ -293,8 +297,8 @@ impl Store {
         Ok(Claim { task, number, is_held: true, let_go: self.let_go.clone() })
     }
 
-    /// Begins a paid call: its price is taken from the day's budget, and both are on the disk before this returns. Only
-    /// then may the call be made, once.
+    /// Begins a paid call: its price is taken from the day's budget, and both are on the disk before this returns.
+    /// Only then may the call be made, once.
     ///
     /// # Errors
     /// [`StoreError::BudgetSpent`], which leaves the task as it was; those of [`Store::apply`].
@@ -302,11 +306,12 @@ impl Store {
         self.apply(claim, Event::Call { service: service.to_owned(), price, day: Clock::today() }).await
     }
 
-    /// Lets an event happen to a task. What tells the worker's own doing (a call, a job id, media, a try) keeps the claim;
-    /// any other event lets it go.
+    /// Lets an event happen to a task. What tells the worker's own doing (a call, a job id, media, a try) keeps the
+    /// claim; any other event lets it go.
     ///
-    /// A claim may have been lost, where the other hosts took this one for dead. What has happened already (a job id, media,
-    /// an acknowledgement) is recorded even then, as long as it is still news; anything else is [`StoreError::ClaimLost`].
+    /// A claim may have been lost, where the other hosts took this one for dead. What has happened already (a job
+    /// id, media, an acknowledgement) is recorded even then, as long as it is still news; anything else is
+    /// [`StoreError::ClaimLost`].
     ///
     /// # Errors
     /// [`StoreError::Illegal`] where it cannot happen to the task as it stands, [`StoreError::ClaimLost`],
@@ -339,7 +344,8 @@ impl Store {
         inner.pay(&mut transaction, &before, &task).await?;
         let (number, host) = if keeps { (number, Some(&*inner.host)) } else { (number + 1, None) };
         row::update(&mut transaction, &task, number, host).await?;
-        if matches!(task.state, State::Delivered | State::Failed) {
+        let is_over = matches!(task.state, State::Delivered | State::Failed);
+        if before.media.is_some() && (is_over || task.media.is_none()) {
             media::forget(&mut transaction, task.id).await?;
         }
         database.commit(transaction).await?;
@@ -384,8 +390,8 @@ impl Store {
         Ok(tasks)
     }
 
-    /// Closes the store: what arrives is refused, and tasks that are still held are let go, for other hosts to take up at
-    /// once. To be called when the workers have stopped; a store that is merely dropped is as after a crash.
+    /// Closes the store: what arrives is refused, and tasks that are still held are let go, for other hosts to take
+    /// up at once. To be called when the workers have stopped; a store that is merely dropped is as after a crash.
     ///
     /// # Errors
     /// What the database says.
@@ -511,22 +517,9 @@ impl Inner {
             self.orphan(&host).await?;
             self.bury(&host).await?;
         }
-        self.look_for(&others).await
-    }
-
-    /// Finds out whether every other host sees this output folder: then media need be nowhere else.
-    async fn look_for(&self, others: &[String]) -> Result<(), StoreError> {
-        let shared = !others.is_empty() && others.iter().all(|host| self.output.sees_probe(host));
-        if self.shared.swap(shared, Ordering::SeqCst) && !shared {
-            // A host without the folder has come: it is to find in the database what is only here.
-            let states = [State::Fetched, State::Checked, State::Delivering];
-            for task in self.ledger.list(&states, u32::MAX).await? {
-                let Some(media) = &task.media else { continue };
-                if let Err(error) = media::keep(self, task.id, task.modality, media).await {
-                    tracing::warn!(task = %task.id, "its media are only in this output folder: {error}");
-                }
-            }
-        }
+        // Then media need be nowhere else.
+        let is_shared = !others.is_empty() && others.iter().all(|host| self.output.sees_probe(host));
+        self.shared.store(is_shared, Ordering::SeqCst);
         Ok(())
     }
 
@@ -540,8 +533,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Nothing waits longer than until the horizon. Where it would, its time was written when the clock was ahead, or on a
-    /// host whose clock is.
+    /// Nothing waits longer than until the horizon. Where it would, its time was written when the clock was ahead,
+    /// or on a host whose clock is.
     async fn hasten(&self) -> Result<(), StoreError> {
         let now = self.ledger.now();
         let query = sqlx::query("SELECT 1 FROM tasks WHERE ended_at IS NULL AND due_at > $1 LIMIT 1");
@@ -581,6 +574,18 @@ async fn keep_beating(inner: Arc<Inner>) {
         tokio::time::sleep(BEAT).await;
         if let Err(error) = within(inner.beat(Instant::now())).await {
             tracing::warn!("no heartbeat, so other hosts may take this one's tasks over: {error}");
+        }
+    }
+}
+
+/// Apart from the heartbeat, which is not to wait for large files.
+async fn keep_copies(inner: Arc<Inner>) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        if !inner.shared.load(Ordering::SeqCst)
+            && let Err(error) = media::keep_missing(&inner).await
+        {
+            tracing::warn!("media are only in this host's output folder: {error}");
         }
     }
 }
