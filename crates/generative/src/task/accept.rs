@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AnyConnection, Row as _};
 use tokio::sync::{mpsc, oneshot};
 
+use super::database::within;
 use super::error::StoreError;
 use super::ledger::unsigned;
 use super::machine::{Modality, Task};
@@ -43,7 +44,7 @@ pub(super) async fn serve(inner: Arc<Inner>, mut arrivals: mpsc::Receiver<Pendin
     while arrivals.recv_many(&mut batch, TOGETHER).await > 0 {
         // Nobody would write the 201.
         batch.retain(|pending: &Pending| !pending.answer.is_closed());
-        match accept(&inner, &mut known, &batch).await {
+        match within(accept(&inner, &mut known, &batch)).await {
             Ok(refused) => {
                 for (pending, refused) in batch.drain(..).zip(refused) {
                     let result = match refused {

@@ -6,8 +6,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::machine::{Day, UnixMs};
 
-/// The wall clock as it was when the store was opened, and the time since then by a clock that never jumps (and goes on
-/// while the machine sleeps). So whoever sets the clock neither ends tasks before their time nor has them wait.
+/// The wall clock as it was when the store was opened, and the time since then by a clock that never jumps (and
+/// goes on while the machine sleeps). So whoever sets the clock neither ends tasks before their time nor has them
+/// wait.
 #[derive(Debug)]
 pub(super) struct Clock {
     /// From the steady clock's time to the wall clock's.

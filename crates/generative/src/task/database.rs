@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +17,10 @@ use url::Url;
 
 use super::error::StoreError;
 
-/// Longest wait for a connection, or for whoever holds the database.
+/// Longest wait for a connection, or for whoever holds the database; a test waits for it to pass.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 2_000 } else { 10_000 });
+/// Longest time for one thing to be done, as over a network that has gone.
+const DEADLINE: Duration = Duration::from_secs(60);
 /// Connections at most: to PostgreSQL, or that read SQLite beside the one that writes.
 const CONNECTIONS: u32 = 8;
 
@@ -32,8 +34,8 @@ const POSTGRES: &str = "SET synchronous_commit = on; SET statement_timeout = '30
 /// Where tasks are kept.
 #[derive(Clone)]
 pub enum Address {
-    /// A file on this host's own disk (not a network's: SQLite's log needs shared memory). [`Store::open`](super::Store)
-    /// makes it where it is missing, and its folder, for the owner alone.
+    /// A file on this host's own disk (not a network's: SQLite's log needs shared memory).
+    /// [`Store::open`](super::Store) makes it where it is missing, and its folder, for the owner alone.
     Sqlite(PathBuf),
     /// `postgres://user:password@host/name`: several hosts serve one queue.
     Postgres(SecretString),
@@ -163,7 +165,13 @@ impl Database {
     }
 }
 
-fn sqlite_options(path: &std::path::Path, create: bool) -> Result<AnyConnectOptions, StoreError> {
+/// Lets work with a database take 60 s at most.
+pub(super) async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| Err(StoreError::Unreachable("nothing came for 60 s".to_owned()));
+    tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(late)
+}
+
+fn sqlite_options(path: &Path, create: bool) -> Result<AnyConnectOptions, StoreError> {
     let failed = |error| StoreError::file(path, &error);
     if create {
         // The files that SQLite puts beside it get its mode.

@@ -110,7 +110,8 @@ impl Ledger {
         self.clock.now()
     }
 
-    /// Has a dead letter (refused, uncertain, expired, dead) delivered again; a miner that works on the queue does it.
+    /// Has a dead letter (refused, uncertain, expired, dead) delivered again; a miner that works on the queue does
+    /// it.
     ///
     /// # Errors
     /// [`StoreError::Illegal`] where it is no dead letter or there is nothing to deliver; [`StoreError::NoSuchTask`].

@@ -270,7 +270,7 @@ pub enum Event {
     Checked,
     /// This attempt came to nothing, and another may follow.
     Retry {
-        /// Not before.
+        /// Not before; [`HORIZON_MS`] from now at most, as for every event.
         due_at: UnixMs,
         /// What the attempt cost, if known; else its price.
         cost: Option<MicroUsd>,
@@ -311,8 +311,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// It tells what has happened elsewhere already, so it is true whoever tells it; any other is a decision, which is
-    /// only for whoever holds the task.
+    /// It tells what has happened elsewhere already, so it is true whoever tells it; any other is a decision, which
+    /// is only for whoever holds the task.
     pub(super) fn is_fact(&self) -> bool {
         matches!(
             self,
@@ -421,12 +421,12 @@ impl Task {
                 self.settle(cost);
                 self.media = None;
                 self.note = Some(clean(&why));
-                self.due_at = due_at;
+                self.due_at = due_at.min(now.saturating_add(HORIZON_MS));
                 self.state = S::Accepted;
             }
             (S::Calling, Event::Doubt { due_at, why }) => {
                 self.note = Some(clean(&why));
-                self.due_at = due_at;
+                self.due_at = due_at.min(now.saturating_add(HORIZON_MS));
                 self.state = S::Unknown;
             }
             (
@@ -443,7 +443,7 @@ impl Task {
                 Event::Postpone { due_at, why },
             ) => {
                 self.note = Some(clean(&why));
-                self.due_at = due_at;
+                self.due_at = due_at.min(now.saturating_add(HORIZON_MS));
             }
             (S::Checked | S::Delivering, Event::Try) => {
                 self.tries += 1;
@@ -473,8 +473,8 @@ impl Task {
         Ok(())
     }
 
-    /// There is something to deliver. A task leaves `fetched` as checked, with a failure, or without its media; so media
-    /// that were not checked are never delivered.
+    /// There is something to deliver. A task leaves `fetched` as checked, with a failure, or without its media; so
+    /// media that were not checked are never delivered.
     fn has_payload(&self) -> bool {
         self.media.is_some() || self.failure.is_some()
     }

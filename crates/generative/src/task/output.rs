@@ -40,8 +40,8 @@ pub struct OutputDir {
 }
 
 impl OutputDir {
-    /// Opens the folder at `path`, and makes it where it is missing. What a crash left half-written is removed where it is
-    /// older than `stale`.
+    /// Opens the folder at `path`, and makes it where it is missing. What a crash left half-written is removed
+    /// where it is older than `stale`.
     pub(super) fn open(path: &Path, stale: Duration) -> Result<Self, StoreError> {
         for modality in Modality::ALL {
             let folder = path.join(modality.as_str());
@@ -82,8 +82,11 @@ impl OutputDir {
     /// Where a task's media are or would be. `None` where it has none.
     #[must_use]
     pub fn file_of(&self, task: &Task) -> Option<PathBuf> {
-        let media = task.media.as_ref()?;
-        Some(self.path.join(task.modality.as_str()).join(format!("{}.{}", task.id, media.extension)))
+        Some(self.place(task.id, task.modality, task.media.as_ref()?))
+    }
+
+    pub(super) fn place(&self, id: TaskId, modality: Modality, media: &Media) -> PathBuf {
+        self.path.join(modality.as_str()).join(format!("{id}.{}", media.extension))
     }
 
     /// Removes a task's media, if they are there.

@@ -53,8 +53,8 @@ pub(super) fn word<T: FromStr<Err: Display>>(row: &AnyRow, column: &str) -> Resu
     text.parse().map_err(|error| StoreError::BadRow(format!("{column}: {error}")))
 }
 
-/// The columns that [`bind_new`] binds, in their order. Those of a task that has just been accepted that are not among
-/// them are null or 0.
+/// The columns that [`bind_new`] binds, in their order. Those of a task that has just been accepted that are not
+/// among them are null or 0.
 pub(super) const NEW_COLUMNS: [&str; 8] =
     ["id", "modality", "signed_by", "request", "accepted_at", "state", "due_at", "deliver_by"];
 

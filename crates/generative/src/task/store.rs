@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::accept::{self, Pending};
 use super::clock::Clock;
-use super::database::{Address, Database};
+use super::database::{Address, Database, within};
 use super::error::StoreError;
 use super::hosts::{BEAT, Watch};
 use super::ledger::{self, Ledger, find};
@@ -104,8 +104,9 @@ pub struct Figures {
 }
 
 impl Store {
-    /// Opens the tasks, makes the tables where they are missing, and takes up what a crash left: at once with SQLite,
-    /// where no other miner can have the file; with PostgreSQL when the host that had a task has shown no life for 30 s.
+    /// Opens the tasks, makes the tables where they are missing, and takes up what a crash left: at once with
+    /// SQLite, where no other miner can have the file; with PostgreSQL when the host that had a task has shown no
+    /// life for 30 s.
     ///
     /// # Errors
     /// [`StoreError::InUse`] where another miner has the SQLite file; [`StoreError::NewerSchema`]; where the output
@@ -145,6 +146,9 @@ impl Store {
         background.spawn(accept::serve(Arc::clone(&inner), arriving));
         background.spawn(let_tasks_go(Arc::clone(&inner), going));
         background.spawn(keep_beating(Arc::clone(&inner)));
+        if inner.ledger.database.is_postgres() {
+            background.spawn(keep_copies(Arc::clone(&inner)));
+        }
         Ok(Self { inner, arrivals, let_go, background: Arc::new(Mutex::new(background)) })
     }
 
@@ -169,8 +173,8 @@ impl Store {
         }
     }
 
-    /// Changes each time that this host has changed a task: then there may be something to claim. Other hosts' changes and
-    /// due times that have come are found by asking from time to time.
+    /// Changes each time that this host has changed a task: then there may be something to claim. Other hosts'
+    /// changes and due times that have come are found by asking from time to time.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.subscribe()
@@ -192,19 +196,25 @@ impl Store {
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// The next task of a modality that waits for a paid call. Its turn goes round between validators: first whoever has
-    /// the fewest under way, then whoever was served longest ago; a validator's own in the order in which they fell due.
+    /// The next task of a modality that waits for a paid call. Its turn goes round between validators: first
+    /// whoever has the fewest under way, then whoever was served longest ago; a validator's own in the order in
+    /// which they fell due. It may be too late for it already: that is the worker's to see.
     ///
     /// # Errors
     /// What the database says.
     pub async fn claim_queued(&self, modality: Modality) -> Result<Option<Claim>, StoreError> {
+        within(self.next_queued(modality)).await
+    }
+
+    async fn next_queued(&self, modality: Modality) -> Result<Option<Claim>, StoreError> {
         let database = &self.inner.ledger.database;
         let now = self.inner.ledger.now();
         let mut transaction = database.begin().await?;
+        // As EXISTS, PostgreSQL would read the whole queue.
         let turns = sqlx::query(
-            "SELECT signed_by FROM turns WHERE modality = $1 AND EXISTS (SELECT 1 FROM tasks \
+            "SELECT signed_by FROM turns WHERE modality = $1 AND (SELECT due_at FROM tasks \
              WHERE state = 'accepted' AND host IS NULL AND tasks.modality = turns.modality \
-             AND tasks.signed_by = turns.signed_by AND due_at <= $2) \
+             AND tasks.signed_by = turns.signed_by ORDER BY due_at LIMIT 1) <= $2 \
              ORDER BY (SELECT count(*) FROM tasks WHERE state IN ('calling', 'submitted', 'fetched', 'unknown') \
              AND tasks.modality = turns.modality AND tasks.signed_by = turns.signed_by), turn, signed_by",
         );
@@ -232,7 +242,7 @@ impl Store {
             .await?;
             let claim = self.hold(&mut transaction, task, number).await?;
             database.commit(transaction).await?;
-            return Ok(Some(claim.into_held()));
+            return Ok(Some(claim));
         }
         Ok(None)
     }
@@ -242,7 +252,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn claim_paid(&self) -> Result<Option<Claim>, StoreError> {
-        self.claim_due("state IN ('submitted', 'fetched', 'unknown')").await
+        within(self.next_due("state IN ('submitted', 'fetched', 'unknown')")).await
     }
 
     /// The next task that is due to be delivered: `checked` or `delivering`.
@@ -250,10 +260,10 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn claim_delivery(&self) -> Result<Option<Claim>, StoreError> {
-        self.claim_due("state IN ('checked', 'delivering')").await
+        within(self.next_due("state IN ('checked', 'delivering')")).await
     }
 
-    async fn claim_due(&self, states: &str) -> Result<Option<Claim>, StoreError> {
+    async fn next_due(&self, states: &str) -> Result<Option<Claim>, StoreError> {
         let database = &self.inner.ledger.database;
         let query = format!(
             "SELECT {} FROM tasks WHERE {states} AND host IS NULL AND due_at <= $1 ORDER BY due_at LIMIT 1{}",
@@ -266,10 +276,11 @@ impl Store {
         let (task, number) = row::read(&found)?;
         let claim = self.hold(&mut transaction, task, number).await?;
         database.commit(transaction).await?;
-        Ok(Some(claim.into_held()))
+        Ok(Some(claim))
     }
 
-    /// A claim that counts as held once its transaction is committed.
+    /// A claim, which holds once the transaction is committed. Where that is not waited for, it is let go as any
+    /// other that is dropped: its number tells whether it came to hold.
     async fn hold(
         &self,
         connection: &mut AnyConnection,
@@ -283,11 +294,11 @@ impl Store {
             .bind(self.inner.host.clone())
             .execute(connection)
             .await?;
-        Ok(Claim { task, number, is_held: false, let_go: self.let_go.clone() })
+        Ok(Claim { task, number, is_held: true, let_go: self.let_go.clone() })
     }
 
-    /// Begins a paid call: its price is taken from the day's budget, and both are on the disk before this returns. Only
-    /// then may the call be made, once.
+    /// Begins a paid call: its price is taken from the day's budget, and both are on the disk before this returns.
+    /// Only then may the call be made, once.
     ///
     /// # Errors
     /// [`StoreError::BudgetSpent`], which leaves the task as it was; those of [`Store::apply`].
@@ -295,28 +306,35 @@ impl Store {
         self.apply(claim, Event::Call { service: service.to_owned(), price, day: Clock::today() }).await
     }
 
-    /// Lets an event happen to a task. What tells the worker's own doing (a call, a job id, media, a try) keeps the claim;
-    /// any other event lets it go.
+    /// Lets an event happen to a task. What tells the worker's own doing (a call, a job id, media, a try) keeps the
+    /// claim; any other event lets it go.
     ///
-    /// A claim may have been lost, where the other hosts took this one for dead. What has happened already (a job id, media,
-    /// an acknowledgement) is recorded even then, as long as it is still news; anything else is [`StoreError::ClaimLost`].
+    /// A claim may have been lost, where the other hosts took this one for dead. What has happened already (a job
+    /// id, media, an acknowledgement) is recorded even then, as long as it is still news; anything else is
+    /// [`StoreError::ClaimLost`].
     ///
     /// # Errors
     /// [`StoreError::Illegal`] where it cannot happen to the task as it stands, [`StoreError::ClaimLost`],
     /// [`StoreError::BudgetSpent`], what the database says.
     pub async fn apply(&self, claim: &mut Claim, event: Event) -> Result<(), StoreError> {
         let inner = &self.inner;
-        let database = &inner.ledger.database;
         if let Event::Fetched { media, .. } = &event
-            && database.is_postgres()
+            && inner.ledger.database.is_postgres()
             && !inner.shared.load(Ordering::SeqCst)
         {
-            media::keep(inner, &Task { media: Some(media.clone()), ..claim.task.clone() }).await?;
+            media::keep(inner, claim.task.id, claim.task.modality, media).await?;
         }
+        within(self.change(claim, event)).await
+    }
+
+    async fn change(&self, claim: &mut Claim, event: Event) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        let database = &inner.ledger.database;
         let mut transaction = database.begin().await?;
         let (before, number) = find(&mut transaction, claim.task.id, database.for_update()).await?;
         let is_mine = claim.is_held && number == claim.number;
-        if !is_mine && !(event.is_fact() && before.attempt == claim.task.attempt) {
+        let is_news = event.is_fact() && before.attempt == claim.task.attempt;
+        if !(is_mine || is_news) {
             claim.is_held = false;
             return Err(StoreError::ClaimLost(before.id));
         }
@@ -326,7 +344,8 @@ impl Store {
         inner.pay(&mut transaction, &before, &task).await?;
         let (number, host) = if keeps { (number, Some(&*inner.host)) } else { (number + 1, None) };
         row::update(&mut transaction, &task, number, host).await?;
-        if matches!(task.state, State::Delivered | State::Failed) {
+        let is_over = matches!(task.state, State::Delivered | State::Failed);
+        if before.media.is_some() && (is_over || task.media.is_none()) {
             media::forget(&mut transaction, task.id).await?;
         }
         database.commit(transaction).await?;
@@ -371,8 +390,8 @@ impl Store {
         Ok(tasks)
     }
 
-    /// Closes the store: what arrives is refused, and tasks that are still held are let go, for other hosts to take up at
-    /// once. To be called when the workers have stopped; a store that is merely dropped is as after a crash.
+    /// Closes the store: what arrives is refused, and tasks that are still held are let go, for other hosts to take
+    /// up at once. To be called when the workers have stopped; a store that is merely dropped is as after a crash.
     ///
     /// # Errors
     /// What the database says.
@@ -387,13 +406,6 @@ impl Store {
         }
         inner.ledger.database.close().await;
         Ok(())
-    }
-}
-
-impl Claim {
-    fn into_held(mut self) -> Self {
-        self.is_held = true;
-        self
     }
 }
 
@@ -505,21 +517,9 @@ impl Inner {
             self.orphan(&host).await?;
             self.bury(&host).await?;
         }
-        self.look_for(&others).await
-    }
-
-    /// Finds out whether every other host sees this output folder: then media need be nowhere else.
-    async fn look_for(&self, others: &[String]) -> Result<(), StoreError> {
-        let shared = !others.is_empty() && others.iter().all(|host| self.output.sees_probe(host));
-        if self.shared.swap(shared, Ordering::SeqCst) && !shared {
-            // A host without the folder has come: it is to find in the database what is only here.
-            let states = [State::Fetched, State::Checked, State::Delivering];
-            for task in self.ledger.list(&states, u32::MAX).await? {
-                if let Err(error) = media::keep(self, &task).await {
-                    tracing::warn!(task = %task.id, "its media are only in this output folder: {error}");
-                }
-            }
-        }
+        // Then media need be nowhere else.
+        let is_shared = !others.is_empty() && others.iter().all(|host| self.output.sees_probe(host));
+        self.shared.store(is_shared, Ordering::SeqCst);
         Ok(())
     }
 
@@ -533,8 +533,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Nothing waits longer than until the horizon. Where it would, its time was written when the clock was ahead, or on a
-    /// host whose clock is.
+    /// Nothing waits longer than until the horizon. Where it would, its time was written when the clock was ahead,
+    /// or on a host whose clock is.
     async fn hasten(&self) -> Result<(), StoreError> {
         let now = self.ledger.now();
         let query = sqlx::query("SELECT 1 FROM tasks WHERE ended_at IS NULL AND due_at > $1 LIMIT 1");
@@ -572,8 +572,20 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 async fn keep_beating(inner: Arc<Inner>) {
     loop {
         tokio::time::sleep(BEAT).await;
-        if let Err(error) = inner.beat(Instant::now()).await {
+        if let Err(error) = within(inner.beat(Instant::now())).await {
             tracing::warn!("no heartbeat, so other hosts may take this one's tasks over: {error}");
+        }
+    }
+}
+
+/// Apart from the heartbeat, which is not to wait for large files.
+async fn keep_copies(inner: Arc<Inner>) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        if !inner.shared.load(Ordering::SeqCst)
+            && let Err(error) = media::keep_missing(&inner).await
+        {
+            tracing::warn!("media are only in this host's output folder: {error}");
         }
     }
 }
@@ -581,7 +593,7 @@ async fn keep_beating(inner: Arc<Inner>) {
 /// Lets go of claims that were dropped, as of a worker that panicked.
 async fn let_tasks_go(inner: Arc<Inner>, mut going: mpsc::UnboundedReceiver<(TaskId, i64)>) {
     while let Some((id, number)) = going.recv().await {
-        while let Err(error) = inner.let_go(id, number).await {
+        while let Err(error) = within(inner.let_go(id, number)).await {
             tracing::warn!(task = %id, "it cannot be let go yet: {error}");
             if matches!(error, StoreError::NoSuchTask(_) | StoreError::Illegal(_) | StoreError::Closed) {
                 break;

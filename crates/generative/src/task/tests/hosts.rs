@@ -141,6 +141,8 @@ async fn media_are_only_in_the_folder_once_all_hosts_see_it() {
     let mut claim = third.trying_again().await;
     assert!(matches!(third.media_file(claim.task()).await, Err(StoreError::MediaGone(..))));
     first.inner.beat(Instant::now()).await.unwrap();
+    assert!(!first.inner.shared.load(Ordering::SeqCst));
+    media::keep_missing(&first.inner).await.unwrap();
     assert_eq!(kept(&first).await, 2);
     assert_eq!(std::fs::read(third.media_file(claim.task()).await.unwrap()).unwrap(), PNG);
     third.apply(&mut claim, acknowledged()).await.unwrap();

@@ -10,6 +10,7 @@ on_both!(
     accepts_that_arrive_together_share_a_commit,
     the_days_budget_is_never_exceeded,
     a_claim_that_is_dropped_is_let_go,
+    a_claim_that_nobody_waits_for_is_let_go,
 );
 
 async fn turns_go_round_between_validators(bench: Bench) {
@@ -134,4 +135,27 @@ async fn a_claim_that_is_dropped_is_let_go(bench: Bench) {
     let claim = store.claim_paid().await.unwrap().unwrap();
     assert_eq!(claim.task().id, id);
     assert!(store.claim_paid().await.unwrap().is_none());
+}
+
+async fn a_claim_that_nobody_waits_for_is_let_go(bench: Bench) {
+    let store = bench.open().await;
+    let id = store.put(Modality::Image, "5A").await;
+    // Given up after another number of steps each time, so also between the commit and its answer.
+    for steps in 0..200 {
+        let mut claim = std::pin::pin!(store.claim_queued(Modality::Image));
+        for _ in 0..steps {
+            if futures_util::poll!(&mut claim).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut changes = store.changes();
+    loop {
+        if let Some(claim) = store.claim_queued(Modality::Image).await.unwrap() {
+            assert_eq!(claim.task().id, id);
+            return;
+        }
+        changes.changed().await.unwrap();
+    }
 }
