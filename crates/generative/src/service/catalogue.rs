@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use super::{Modality, Provider};
+use super::Provider;
+use crate::Modality;
 
 /// Why a model is not used, and what is instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,9 +11,8 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::plan::{Body, Part, Plan};
-use super::{
-    FetchMediaError, Kind, Location, Modality, Provider, Service, ServiceError, Step, is_of, runway,
-};
+use super::{FetchMediaError, Kind, Location, Provider, Service, ServiceError, Step, is_of, runway};
+use crate::Modality;
 use adit_provenance::Format;
 
 /// Largest answer to a paid call: a picture of 4K in Base64 has some 40 MB.

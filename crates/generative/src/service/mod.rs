@@ -42,9 +42,10 @@ use tokio::time::Instant;
 
 pub use catalogue::Flaw;
 pub use error::{FetchMediaError, Kind, ServiceError, Step};
-pub use plan::{Body, Modality, NotUsd, Part, Plan, PlanError, Usd};
+pub use plan::{Body, Part, Plan, PlanError};
 pub use selection::{Info, Services, SetupError, Slot, Unusable};
 
+use crate::{Modality, Usd};
 use parameters::Parameters;
 
 /// Who is asked.

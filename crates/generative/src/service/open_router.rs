@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::parameters::{Parameters, nearest};
-use super::plan::{Body, Modality, Plan, PlanError, Usd};
+use super::plan::{Body, Plan, PlanError};
 use super::{JobId, Location, Polled, Provider, Started, Unreadable};
+use crate::{Modality, Usd};
 
 /// A video model and what it takes (generative reference, section 8). The first of each list is the default.
 struct Model {

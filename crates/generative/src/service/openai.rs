@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::parameters::Parameters;
-use super::plan::{Body, Modality, Part, Plan, PlanError, Usd};
+use super::plan::{Body, Part, Plan, PlanError};
 use super::{JobId, Location, Polled, Provider, Started, Unreadable};
+use crate::{Modality, Usd};
 
 /// A clock of the provider's may be this far behind ours.
 const SKEW: Duration = Duration::from_secs(60);

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::parameters::{Parameters, nearest};
-use super::plan::{Body, Modality, Plan, PlanError, Usd};
+use super::plan::{Body, Plan, PlanError};
 use super::{Location, Polled, Provider, Unreadable};
+use crate::{Modality, Usd};
 
 /// The version of the API that is spoken, sent with every request.
 pub(super) const VERSION: &str = "2024-11-06";

@@ -10,8 +10,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::plan::{Modality, PlanError, Usd};
+use super::plan::PlanError;
 use super::{Flaw, Model, Provider, Service};
+use crate::{Modality, Usd};
 
 /// Every service that has a key, and the one that is chosen for each modality.
 #[derive(Debug, Clone)]

@@ -2,7 +2,8 @@
 
 use super::Provider;
 use super::parameters::Parameters;
-use super::plan::{Body, Modality, Part, Plan, PlanError, Usd};
+use super::plan::{Body, Part, Plan, PlanError};
+use crate::{Modality, Usd};
 
 /// Models with their endpoints and USD a picture in tenths of a cent.
 const MODELS: [(&str, &str, u64); 4] = [

@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::database::within;
 use super::error::StoreError;
 use super::ledger::unsigned;
-use super::machine::{Modality, Task};
+use super::machine::Task;
 use super::row;
 use super::store::Inner;
+use crate::Modality;
 
 /// Tasks that wait to be committed, at most; more wait before.
 pub(super) const WAITING: usize = 1_024;

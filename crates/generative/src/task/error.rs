@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::machine::{Illegal, MicroUsd, TaskId};
+use super::machine::{Illegal, TaskId};
+use crate::Usd;
 
 /// Why something was not done. Nothing has changed then, except where it says otherwise.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -19,11 +20,11 @@ pub enum StoreError {
     #[error("the day's budget does not cover {price} more: {spent} of {budget} are spent or promised")]
     BudgetSpent {
         /// What the call may cost.
-        price: MicroUsd,
+        price: Usd,
         /// What is spent, or reserved for calls under way.
-        spent: MicroUsd,
+        spent: Usd,
         /// The budget.
-        budget: MicroUsd,
+        budget: Usd,
     },
     /// There is no such task.
     #[error("there is no task {0}")]

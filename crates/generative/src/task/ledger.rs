@@ -8,8 +8,9 @@ use sqlx::{AnyConnection, Row as _};
 use super::clock::Clock;
 use super::database::{Address, Database};
 use super::error::StoreError;
-use super::machine::{Day, Event, MicroUsd, Modality, State, Task, TaskId, UnixMs};
+use super::machine::{Day, Event, State, Task, TaskId, UnixMs};
 use super::{row, schema};
+use crate::{Modality, Usd};
 
 /// The tasks as they stand in the database. Several programs may look at once, beside the miner that works on them.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct ValidatorStats {
     /// Tasks by state.
     pub tasks: BTreeMap<State, u64>,
     /// What they have cost, or may have.
-    pub cost: MicroUsd,
+    pub cost: Usd,
 }
 
 impl Ledger {
@@ -94,7 +95,7 @@ impl Ledger {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn spent(&self, day: Day) -> Result<MicroUsd, StoreError> {
+    pub async fn spent(&self, day: Day) -> Result<Usd, StoreError> {
         spent(&mut *self.database.read().await?, day).await
     }
 
@@ -136,10 +137,10 @@ pub(super) async fn find(
     row::read(&found.ok_or(StoreError::NoSuchTask(id))?)
 }
 
-pub(super) async fn spent(connection: &mut AnyConnection, day: Day) -> Result<MicroUsd, StoreError> {
+pub(super) async fn spent(connection: &mut AnyConnection, day: Day) -> Result<Usd, StoreError> {
     let query = sqlx::query("SELECT micro_usd FROM spend WHERE day = $1").bind(day.0);
     let found = query.fetch_optional(connection).await?;
-    Ok(MicroUsd(found.map_or(Ok(0), |row| row.try_get(0)).map(unsigned)?))
+    Ok(Usd(found.map_or(Ok(0), |row| row.try_get(0)).map(unsigned)?))
 }
 
 pub(super) fn unsigned(count: i64) -> u64 {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::output::Media;
+use crate::{Modality, Usd};
 
 /// How long after it was accepted a task may still be delivered: 7,200 s, in milliseconds (generative reference,
 /// section 5).
@@ -40,16 +41,6 @@ impl Day {
     #[must_use]
     pub fn of(at: UnixMs) -> Self {
         Self(at.div_euclid(86_400_000))
-    }
-}
-
-/// Millionths of a US dollar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
-pub struct MicroUsd(pub u64);
-
-impl fmt::Display for MicroUsd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "${}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
     }
 }
 
@@ -83,20 +74,10 @@ macro_rules! words {
     };
 }
 
-/// A word that names no state or modality.
+/// A word that names no state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no `{0}`")]
 pub struct UnknownWord(String);
-
-/// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "they say it")]
-pub enum Modality {
-    Image,
-    Video,
-}
-
-words!(Modality { Image = "image", Video = "video" });
 
 /// How far a task has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -203,9 +184,9 @@ pub struct Task {
     /// The provider's id of the job, once known.
     pub job: Option<String>,
     /// What the present attempt may cost, until it is known what it cost, and the day whose budget it is taken from.
-    pub reserved: Option<(MicroUsd, Day)>,
+    pub reserved: Option<(Usd, Day)>,
     /// What its attempts have cost, `reserved` apart.
-    pub spent: MicroUsd,
+    pub spent: Usd,
     /// The media on disk.
     pub media: Option<Media>,
     /// Why there are no media to deliver: then this is delivered.
@@ -250,7 +231,7 @@ pub enum Event {
         /// By which service.
         service: String,
         /// The most that it may cost.
-        price: MicroUsd,
+        price: Usd,
         /// Whose budget it is taken from.
         day: Day,
     },
@@ -264,7 +245,7 @@ pub enum Event {
         /// Which.
         media: Media,
         /// What the attempt cost, if known; else its price.
-        cost: Option<MicroUsd>,
+        cost: Option<Usd>,
     },
     /// What was fetched is what a validator accepts.
     Checked,
@@ -273,7 +254,7 @@ pub enum Event {
         /// Not before; [`HORIZON_MS`] from now at most, as for every event.
         due_at: UnixMs,
         /// What the attempt cost, if known; else its price.
-        cost: Option<MicroUsd>,
+        cost: Option<Usd>,
         /// What went wrong.
         why: String,
     },
@@ -294,7 +275,7 @@ pub enum Event {
     /// There will be no media.
     Fail {
         /// What the attempt cost, if known; else its price.
-        cost: Option<MicroUsd>,
+        cost: Option<Usd>,
         /// What the validator is told.
         why: String,
     },
@@ -369,7 +350,7 @@ impl Task {
             service: None,
             job: None,
             reserved: None,
-            spent: MicroUsd(0),
+            spent: Usd(0),
             media: None,
             failure: None,
             tries: 0,
@@ -382,8 +363,8 @@ impl Task {
 
     /// What it has cost, or may have.
     #[must_use]
-    pub fn cost(&self) -> MicroUsd {
-        MicroUsd(self.spent.0.saturating_add(self.reserved.map_or(0, |(price, _)| price.0)))
+    pub fn cost(&self) -> Usd {
+        Usd(self.spent.0.saturating_add(self.reserved.map_or(0, |(price, _)| price.0)))
     }
 
     /// Lets an event happen. An illegal one changes nothing.
@@ -499,7 +480,7 @@ impl Task {
         now.max(self.accepted_at.saturating_add(FIRST_TRY_MS))
     }
 
-    fn settle(&mut self, cost: Option<MicroUsd>) {
+    fn settle(&mut self, cost: Option<Usd>) {
         if let Some((price, _)) = self.reserved.take() {
             self.spent.0 = self.spent.0.saturating_add(cost.unwrap_or(price).0);
         }

@@ -7,10 +7,11 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::error::StoreError;
-use super::machine::{Modality, Task, TaskId};
+use super::machine::{Task, TaskId};
 use super::output::Media;
 use super::row;
 use super::store::Inner;
+use crate::Modality;
 
 /// Bytes of one row: as much as a copy holds in memory, twice.
 const PART: usize = 1 << 20;

@@ -15,7 +15,8 @@ use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
 
 use super::error::StoreError;
-use super::machine::{Modality, Task, TaskId};
+use super::machine::{Task, TaskId};
+use crate::Modality;
 
 /// As many first bytes as tell what kind of file it is.
 const HEAD: usize = 16;

@@ -8,7 +8,8 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, Row as _};
 
 use super::error::StoreError;
-use super::machine::{Day, MicroUsd, Task, TaskId};
+use super::machine::{Day, Task, TaskId};
+use crate::Usd;
 
 /// The columns that [`read`] needs.
 pub(super) const COLUMNS: &str = "id, modality, signed_by, request, accepted_at, state, attempt, service, job, \
@@ -18,7 +19,7 @@ pub(super) const COLUMNS: &str = "id, modality, signed_by, request, accepted_at,
 pub(super) fn read(row: &AnyRow) -> Result<(Task, i64), StoreError> {
     let id: TaskId = word(row, "id")?;
     let bad = |what: &dyn Display| StoreError::BadRow(format!("task {id}: {what}"));
-    let micro_usd = |value: i64| u64::try_from(value).map(MicroUsd).map_err(|error| bad(&error));
+    let micro_usd = |value: i64| u64::try_from(value).map(Usd).map_err(|error| bad(&error));
     let count = |name: &str| u32::try_from(row.try_get::<i64, _>(name)?).map_err(|error| bad(&error));
     let media: Option<String> = row.try_get("media")?;
     let reserved = match (row.try_get::<Option<i64>, _>("reserved")?, row.try_get("reserved_day")?) {
@@ -112,6 +113,6 @@ pub(super) async fn update(
 }
 
 /// As databases count. More than nine million million dollars are not told apart.
-pub(super) fn signed(money: MicroUsd) -> i64 {
+pub(super) fn signed(money: Usd) -> i64 {
     i64::try_from(money.0).unwrap_or(i64::MAX)
 }

@@ -19,9 +19,10 @@ use super::database::{Address, Database, within};
 use super::error::StoreError;
 use super::hosts::{BEAT, Watch};
 use super::ledger::{self, Ledger, find};
-use super::machine::{Event, HORIZON_MS, MicroUsd, Modality, Request, State, Task, TaskId};
+use super::machine::{Event, HORIZON_MS, Request, State, Task, TaskId};
 use super::output::OutputDir;
 use super::{media, row, schema};
+use crate::{Modality, Usd};
 
 /// Half-written media of an output folder that others use too are left alone for so long.
 const STALE: Duration = Duration::from_secs(86_400);
@@ -37,7 +38,7 @@ pub struct Config {
     /// a second.
     pub queue: u64,
     /// The most that the paid calls begun on one UTC day may cost (`MINER_DAILY_BUDGET_USD`).
-    pub daily_budget: Option<MicroUsd>,
+    pub daily_budget: Option<Usd>,
 }
 
 /// The tasks and their media, for a host that works on them. Clones share it.
@@ -57,7 +58,7 @@ pub(super) struct Inner {
     pub(super) ledger: Ledger,
     pub(super) output: OutputDir,
     pub(super) queue: u64,
-    daily_budget: Option<MicroUsd>,
+    daily_budget: Option<Usd>,
     /// This host's name, a new one for each start.
     host: String,
     others: tokio::sync::Mutex<Watch>,
@@ -302,7 +303,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::BudgetSpent`], which leaves the task as it was; those of [`Store::apply`].
-    pub async fn call(&self, claim: &mut Claim, service: &str, price: MicroUsd) -> Result<(), StoreError> {
+    pub async fn call(&self, claim: &mut Claim, service: &str, price: Usd) -> Result<(), StoreError> {
         self.apply(claim, Event::Call { service: service.to_owned(), price, day: Clock::today() }).await
     }
 
@@ -430,7 +431,7 @@ impl Inner {
                 .bind(day.0)
                 .execute(&mut *connection)
                 .await?;
-            let budget = self.daily_budget.unwrap_or(MicroUsd(u64::MAX));
+            let budget = self.daily_budget.unwrap_or(Usd(u64::MAX));
             // Whoever comes at the same moment waits for this row, and then sees what is left.
             let reserve = sqlx::query(
                 "UPDATE spend SET micro_usd = micro_usd + $2 WHERE day = $1 AND micro_usd <= $3 - $2",

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::Usd;
 
 on_both!(every_state_survives_a_crash);
 
@@ -67,9 +68,9 @@ async fn every_state_survives_a_crash(bench: Bench) {
 
     // The call in doubt is still paid for, and only the provider's word lets it be made again.
     let mut claim = paid.remove(&calling).unwrap();
-    assert_eq!(claim.task().reserved.map(|(price, _)| price), Some(MicroUsd(40_000)));
-    assert!(matches!(store.call(&mut claim, "openai", MicroUsd(1)).await, Err(StoreError::Illegal(_))));
-    let never_got_it = Event::Retry { due_at: 0, cost: Some(MicroUsd(0)), why: "no such job".to_owned() };
+    assert_eq!(claim.task().reserved.map(|(price, _)| price), Some(Usd(40_000)));
+    assert!(matches!(store.call(&mut claim, "openai", Usd(1)).await, Err(StoreError::Illegal(_))));
+    let never_got_it = Event::Retry { due_at: 0, cost: Some(Usd(0)), why: "no such job".to_owned() };
     store.apply(&mut claim, never_got_it).await.unwrap();
     let images = [
         store.claim_queued(Modality::Image).await.unwrap().unwrap(),
@@ -160,7 +161,7 @@ async fn work(folder: &Path) {
             tokio::task::yield_now().await;
             continue;
         };
-        store.call(&mut claim, "openai", MicroUsd(40_000)).await.unwrap();
+        store.call(&mut claim, "openai", Usd(40_000)).await.unwrap();
         note("calls", format!("{} {}", claim.task().id, claim.task().attempt));
         if modality == Modality::Video {
             store.apply(&mut claim, Event::Submitted { job: "job".to_owned() }).await.unwrap();
@@ -231,7 +232,7 @@ async fn judge(bench: Bench) {
             assert_eq!((media.bytes, &*task.media_bytes(&store).await), (PNG.len() as u64, PNG));
         }
     }
-    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), MicroUsd(spent));
+    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), Usd(spent));
     // A kill leaves no more in doubt than were being called.
     assert!(in_doubt <= 12 * 3, "{in_doubt}");
     let tries = noted(&bench, "tries");

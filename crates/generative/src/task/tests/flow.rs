@@ -1,4 +1,5 @@
 use super::*;
+use crate::Usd;
 
 on_both!(
     a_task_walks_from_accepted_to_delivered,
@@ -20,18 +21,18 @@ async fn a_task_walks_from_accepted_to_delivered(bench: Bench) {
     assert_eq!(claim.task(), &task);
     assert!(store.claim_queued(Modality::Video).await.unwrap().is_none());
 
-    store.call(&mut claim, "runway", MicroUsd(250_000)).await.unwrap();
+    store.call(&mut claim, "runway", Usd(250_000)).await.unwrap();
     store.apply(&mut claim, Event::Submitted { job: "job-1".to_owned() }).await.unwrap();
     let stored = store.ledger().task(task.id).await.unwrap();
     assert_eq!((stored.state, stored.job.as_deref(), stored.attempt), (State::Submitted, Some("job-1"), 1));
-    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), MicroUsd(250_000));
+    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), Usd(250_000));
 
     let media = write(store.output(), claim.task(), PNG).await;
-    let cost = Some(MicroUsd(200_000));
+    let cost = Some(Usd(200_000));
     store.apply(&mut claim, Event::Fetched { media: media.clone(), cost }).await.unwrap();
     store.apply(&mut claim, Event::Checked).await.unwrap();
-    assert_eq!(claim.task().spent, MicroUsd(200_000));
-    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), MicroUsd(200_000));
+    assert_eq!(claim.task().spent, Usd(200_000));
+    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), Usd(200_000));
 
     // Never before the validator can have read the 201.
     assert!(store.claim_delivery().await.unwrap().is_none());
@@ -54,8 +55,8 @@ async fn a_failure_is_reported_and_then_over(bench: Bench) {
     let store = bench.open().await;
     let mut claim = store.calling().await;
     let why = "the service refused the prompt".to_owned();
-    store.apply(&mut claim, Event::Fail { cost: Some(MicroUsd(0)), why: why.clone() }).await.unwrap();
-    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), MicroUsd(0));
+    store.apply(&mut claim, Event::Fail { cost: Some(Usd(0)), why: why.clone() }).await.unwrap();
+    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), Usd(0));
     store.skip(Duration::from_secs(1));
     let mut claim = store.claim_delivery().await.unwrap().unwrap();
     assert_eq!(claim.task().failure, Some(why));
@@ -73,11 +74,11 @@ async fn another_attempt_is_another_payment(bench: Bench) {
     assert!(store.claim_queued(Modality::Image).await.unwrap().is_none());
     store.skip(Duration::from_secs(5));
     let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-    store.call(&mut claim, "stabilityai", MicroUsd(30_000)).await.unwrap();
+    store.call(&mut claim, "stabilityai", Usd(30_000)).await.unwrap();
     let task = store.ledger().task(id).await.unwrap();
     assert_eq!((task.attempt, task.service.as_deref()), (2, Some("stabilityai")));
-    assert_eq!(task.cost(), MicroUsd(70_000));
-    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), MicroUsd(70_000));
+    assert_eq!(task.cost(), Usd(70_000));
+    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), Usd(70_000));
 }
 
 async fn a_later_try_that_finds_no_task_is_uncertain(bench: Bench) {
@@ -137,7 +138,7 @@ async fn texts_that_one_database_would_not_take_are_kept(bench: Bench) {
     let task = store.accept(Modality::Image, "5V".to_owned(), request(prompt)).await.unwrap();
     assert_eq!(store.ledger().task(task.id).await.unwrap().request.prompt, prompt);
     let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-    store.call(&mut claim, "openai\0", MicroUsd(1)).await.unwrap();
+    store.call(&mut claim, "openai\0", Usd(1)).await.unwrap();
     store.apply(&mut claim, Event::Fail { cost: None, why: "\0ж\r\n".to_owned() }).await.unwrap();
     let task = store.ledger().task(task.id).await.unwrap();
     assert_eq!(task.failure.as_deref(), Some("\u{fffd}ж\r\n"));
@@ -160,7 +161,7 @@ async fn what_ended_long_ago_is_purged(bench: Bench) {
     store.output().remove(&purged[0]).await.unwrap();
     assert!(names(&bench.path("output/image")).is_empty());
     // What was paid stays known.
-    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), MicroUsd(40_000));
+    assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), Usd(40_000));
 }
 
 async fn validators_and_states_are_counted(bench: Bench) {
@@ -172,6 +173,6 @@ async fn validators_and_states_are_counted(bench: Bench) {
     assert_eq!(images.into_iter().collect::<Vec<_>>(), [(State::Accepted, 1), (State::Calling, 1)]);
     let validators = store.ledger().validators().await.unwrap();
     assert_eq!(validators["5Other"].tasks[&State::Accepted], 2);
-    assert_eq!(validators["5Validator"].cost, MicroUsd(40_000));
+    assert_eq!(validators["5Validator"].cost, Usd(40_000));
     assert_eq!(validators.len(), 2);
 }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::super::machine::*;
 use super::super::output::Media;
 use super::request;
+use crate::{Modality, Usd};
 
 fn media() -> Media {
     Media { extension: "png".to_owned(), bytes: 1, sha256: "00".to_owned() }
@@ -11,7 +12,7 @@ fn media() -> Media {
 fn event() -> impl Strategy<Value = Event> {
     let text = || Just("why".to_owned());
     let time = || 0..10 * HORIZON_MS;
-    let cost = || proptest::option::of((0..1_000_u64).prop_map(MicroUsd));
+    let cost = || proptest::option::of((0..1_000_u64).prop_map(Usd));
     let answer = prop_oneof![
         text().prop_map(Answer::Acknowledged),
         text().prop_map(Answer::NotFound),
@@ -22,7 +23,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => (0..1_000_u64, 0..5_i64).prop_map(|(price, day)| Event::Call {
             service: "openai".to_owned(),
-            price: MicroUsd(price),
+            price: Usd(price),
             day: Day(day),
         }),
         2 => Just(Event::Submitted { job: "job".to_owned() }),
@@ -46,7 +47,7 @@ struct Truth {
     calls: u32,
     tries: u32,
     /// A call is under way, and what it may cost.
-    open: Option<MicroUsd>,
+    open: Option<Usd>,
     paid: u64,
     checked: bool,
 }
@@ -120,12 +121,6 @@ proptest! {
             prop_assert!(task.due_at == before.due_at || task.due_at <= now + HORIZON_MS);
         }
     }
-
-    #[test]
-    fn money_is_written_in_dollars(dollars in 0..1_000_u64, rest in 0..1_000_000_u64) {
-        let text = MicroUsd(dollars * 1_000_000 + rest).to_string();
-        prop_assert_eq!(text, format!("${dollars}.{rest:06}"));
-    }
 }
 
 #[test]
@@ -134,9 +129,10 @@ fn words_name_one_value_each() {
         assert_eq!(state.as_str().parse(), Ok(*state));
     }
     for modality in Modality::ALL {
-        assert_eq!(modality.as_str().parse(), Ok(*modality));
+        assert_eq!(modality.as_str().parse(), Ok(modality));
     }
-    assert_eq!("Image".parse::<Modality>().unwrap_err().to_string(), "there is no `Image`");
+    assert_eq!("Accepted".parse::<State>().unwrap_err().to_string(), "there is no `Accepted`");
+    assert!("Image".parse::<Modality>().is_err());
 }
 
 #[test]

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use super::hosts::LEASE;
 use super::*;
+use crate::Usd;
 
 /// Declares each scenario as a test of both databases.
 macro_rules! on_both {
@@ -110,7 +111,7 @@ impl Store {
     async fn calling(&self) -> Claim {
         self.put(Modality::Image, "5Validator").await;
         let mut claim = self.claim_queued(Modality::Image).await.unwrap().unwrap();
-        self.call(&mut claim, "openai", MicroUsd(40_000)).await.unwrap();
+        self.call(&mut claim, "openai", Usd(40_000)).await.unwrap();
         claim
     }
 

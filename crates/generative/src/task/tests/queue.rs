@@ -1,6 +1,7 @@
 use futures_util::future::join_all;
 
 use super::*;
+use crate::Usd;
 
 on_both!(
     turns_go_round_between_validators,
@@ -34,7 +35,7 @@ async fn whoever_has_fewest_under_way_is_first(bench: Bench) {
     let mut claims = Vec::new();
     for _ in 0..2 {
         let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-        store.call(&mut claim, "openai", MicroUsd(1)).await.unwrap();
+        store.call(&mut claim, "openai", Usd(1)).await.unwrap();
         claims.push(claim);
     }
     // 5B's comes to its end, 5A's does not: so it is 5B's turn again, though 5A was served longer ago.
@@ -83,7 +84,7 @@ async fn accepts_that_arrive_together_share_a_commit(bench: Bench) {
 }
 
 async fn the_days_budget_is_never_exceeded(bench: Bench) {
-    let budget = Some(MicroUsd(7_500_000));
+    let budget = Some(Usd(7_500_000));
     let config = Config { daily_budget: budget, ..bench.config() };
     let first = Store::open(config.clone()).await.unwrap();
     // Several hosts where that is possible.
@@ -93,10 +94,10 @@ async fn the_days_budget_is_never_exceeded(bench: Bench) {
     }
     let call = async |store: &Store| {
         let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-        match store.call(&mut claim, "openai", MicroUsd(1_000_000)).await {
+        match store.call(&mut claim, "openai", Usd(1_000_000)).await {
             Ok(()) => Some(claim),
             Err(StoreError::BudgetSpent { spent, .. }) => {
-                assert!(spent > MicroUsd(6_500_000));
+                assert!(spent > Usd(6_500_000));
                 let event = Event::Postpone { due_at: i64::MAX, why: "budget".to_owned() };
                 store.apply(&mut claim, event).await.unwrap();
                 None
@@ -109,15 +110,15 @@ async fn the_days_budget_is_never_exceeded(bench: Bench) {
     let mut claims: Vec<Claim> = calls.into_iter().flatten().collect();
     assert_eq!(claims.len(), 7);
     let today = first.ledger().today();
-    assert_eq!(first.ledger().spent(today).await.unwrap(), MicroUsd(7_000_000));
+    assert_eq!(first.ledger().spent(today).await.unwrap(), Usd(7_000_000));
     // What turns out to cost less makes room; what is reserved for a call in doubt does not.
     let mut cheap = claims.pop().unwrap();
-    let fail = Event::Fail { cost: Some(MicroUsd(400_000)), why: String::new() };
+    let fail = Event::Fail { cost: Some(Usd(400_000)), why: String::new() };
     first.apply(&mut cheap, fail).await.unwrap();
     let mut doubtful = claims.pop().unwrap();
     let doubt = Event::Doubt { due_at: i64::MAX, why: String::new() };
     first.apply(&mut doubtful, doubt).await.unwrap();
-    assert_eq!(first.ledger().spent(today).await.unwrap(), MicroUsd(6_400_000));
+    assert_eq!(first.ledger().spent(today).await.unwrap(), Usd(6_400_000));
 }
 
 async fn a_claim_that_is_dropped_is_let_go(bench: Bench) {
