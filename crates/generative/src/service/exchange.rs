@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adit_outbound::{Download, FetchError, Limits, Response};
+use adit_provenance::Format;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use secrecy::ExposeSecret as _;
@@ -14,7 +15,6 @@ use super::plan::{Body, Part, Plan};
 use super::{
     FetchMediaError, Kind, Location, Modality, Provider, Service, ServiceError, Step, is_of, runway,
 };
-use adit_provenance::Format;
 
 /// Largest answer to a paid call: a picture of 4K in Base64 has some 40 MB.
 const MAX_ANSWER: u64 = 64 << 20;
