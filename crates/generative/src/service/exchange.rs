@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adit_outbound::{Download, FetchError, Limits, Response};
+use adit_provenance::Format;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use secrecy::ExposeSecret as _;
@@ -13,7 +14,6 @@ use tokio::time::Instant;
 use super::plan::{Body, Part, Plan};
 use super::{FetchMediaError, Kind, Location, Provider, Service, ServiceError, Step, is_of, runway};
 use crate::Modality;
-use adit_provenance::Format;
 
 /// Largest answer to a paid call: a picture of 4K in Base64 has some 40 MB.
 const MAX_ANSWER: u64 = 64 << 20;

@@ -318,7 +318,8 @@ impl Service {
         catalogue::flaw(self.provider, modality, model, self.own_api, today)
     }
 
-    /// Makes the paid call, once. What it answers is to be saved before anything else is done.
+    /// Makes the paid call, once. What it answers is to be saved before anything else is done. A future that is
+    /// dropped before it is done leaves the call in doubt.
     ///
     /// # Errors
     /// [`ServiceError`]; one that is [`Kind::InDoubt`] may have been carried out, also when `deadline` passed.
@@ -406,5 +407,35 @@ impl Service {
             Modality::Image => self.image.as_ref(),
             Modality::Video => self.video.as_ref(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_id_stays_one_segment_of_a_path() {
+        for good in ["job-abc123", "video_1", "11111111-1111-4111-8111-111111111111", "a=b+c:d"] {
+            assert_eq!(JobId::new(good).map(String::from).as_deref(), Some(good));
+        }
+        let long = "x".repeat(201);
+        for bad in ["", ".", "..", "../balance", "a/b", "a?b", "a#b", "a%2fb", "a b", "a\nb", "ü", &long] {
+            assert_eq!(JobId::new(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_saved_reads_back_and_is_checked_again() {
+        for location in [
+            Location::Url("https://cdn.example/a?s=1".to_owned()),
+            Location::Content(JobId::new("job-1").unwrap()),
+        ] {
+            let saved = serde_json::to_string(&location).unwrap();
+            assert_eq!(serde_json::from_str::<Location>(&saved).unwrap(), location);
+        }
+        assert!(serde_json::from_str::<JobId>(r#""../balance""#).is_err());
+        assert_eq!(serde_json::to_value(Kind::InDoubt).unwrap(), "in_doubt");
+        assert_eq!(serde_json::to_value(Provider::StabilityAi).unwrap(), Provider::StabilityAi.name());
     }
 }

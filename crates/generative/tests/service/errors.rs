@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use adit_generative::Modality;
 use adit_generative::service::{
-    Kind, Location, Modality, Plan, Progress, Provider, Reconciled, Service, ServiceError, Started, Step,
+    Kind, Location, Plan, Progress, Provider, Reconciled, Service, ServiceError, Started, Step,
 };
 use adit_stand_in::providers::{Call, Fault, Providers};
 use serde_json::json;

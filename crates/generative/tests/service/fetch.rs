@@ -4,9 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use adit_generative::service::{
-    FetchMediaError, Kind, Location, Modality, Progress, Provider, Services, Started,
-};
+use adit_generative::Modality;
+use adit_generative::service::{FetchMediaError, Kind, Location, Progress, Provider, Services, Started};
 use adit_stand_in::media;
 use adit_stand_in::providers::{Call, Fault, Providers};
 use adit_stand_in::video_host::{Reply, VideoHost};

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use adit_generative::service::{Modality, Provider, Services, SetupError, Slot, Unusable, Usd};
+use adit_generative::service::{Provider, Services, SetupError, Slot, Unusable};
+use adit_generative::{Modality, Usd};
 use serde_json::{Map, json};
 
 use crate::setup::{KEYS, environment, may};

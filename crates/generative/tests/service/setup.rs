@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use adit_generative::service::{Modality, Plan, Provider, Service, Services};
+use adit_generative::Modality;
+use adit_generative::service::{Plan, Provider, Service, Services};
 use adit_settings::Environment;
 use adit_stand_in::media;
 use adit_stand_in::providers::{self, Providers};
