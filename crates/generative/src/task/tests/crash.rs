@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
-use crate::Usd;
+use crate::{Modality, Usd};
 
 on_both!(every_state_survives_a_crash);
 

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use sqlx::Executor as _;
 
 use super::*;
+use crate::Modality;
 
 on_both!(
     tables_of_a_newer_version_are_refused,

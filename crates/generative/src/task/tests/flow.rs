@@ -1,5 +1,5 @@
 use super::*;
-use crate::Usd;
+use crate::{Modality, Usd};
 
 on_both!(
     a_task_walks_from_accepted_to_delivered,

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use sqlx::Row as _;
 
 use super::*;
+use crate::Modality;
 
 /// One host with an output folder of its own.
 async fn host(bench: &Bench, folder: &str) -> Store {

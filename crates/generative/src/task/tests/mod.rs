@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::hosts::LEASE;
 use super::*;
-use crate::Usd;
+use crate::{Modality, Usd};
 
 /// Declares each scenario as a test of both databases.
 macro_rules! on_both {

@@ -1,7 +1,7 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::Usd;
+use crate::{Modality, Usd};
 
 on_both!(
     turns_go_round_between_validators,
