@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::Value;
 use tower::{Layer, Service};
 
 use crate::body::Intake;
-use crate::{NonceStore, Policy, RETENTION, Refusal, StakeTable, Verified, unix_nanos};
+use crate::{NonceStore, Policy, RETENTION, Refusal, StakeTable, StakesInForce, Verified, unix_nanos};
 
 /// Limits of a [`Gate`].
 #[derive(Debug, Clone)]
@@ -35,7 +34,7 @@ pub struct GateConfig {
 pub struct Gate {
     policy: Policy,
     nonces: NonceStore,
-    stakes: ArcSwapOption<StakeTable>,
+    stakes: StakesInForce,
     intake: Intake,
 }
 
@@ -46,20 +45,26 @@ impl Gate {
         Self {
             policy: config.policy,
             nonces: NonceStore::new(config.nonce_capacity, RETENTION),
-            stakes: ArcSwapOption::empty(),
+            stakes: StakesInForce::default(),
             intake: Intake::new(config.max_body, config.body_timeout),
         }
     }
 
     /// Puts a newer stake table in place; requests under way keep the one they began with.
     pub fn set_stakes(&self, table: StakeTable) {
-        self.stakes.store(Some(Arc::new(table)));
+        self.stakes.set(table);
     }
 
     /// The table in force.
     #[must_use]
     pub fn stakes(&self) -> Option<Arc<StakeTable>> {
-        self.stakes.load_full()
+        self.stakes.get()
+    }
+
+    /// Where the table in force is put, by whoever follows the stakes.
+    #[must_use]
+    pub fn stakes_in_force(&self) -> StakesInForce {
+        self.stakes.clone()
     }
 
     /// The replay memory.
@@ -76,7 +81,7 @@ impl Gate {
 
     async fn admit(&self, request: Request<Body>) -> Result<Request<Body>, Refusal> {
         let (mut parts, body) = request.into_parts();
-        let stakes = self.stakes.load();
+        let stakes = self.stakes.get();
         let claim =
             self.policy.check_headers(&parts.headers, stakes.as_deref(), unix_nanos(SystemTime::now()))?;
         let body = self.intake.receive(&parts.headers, body).await?;

@@ -28,4 +28,4 @@ pub use gate::{Gate, GateConfig, GateLayer, GateService};
 pub use nonce::{Nonce, NonceError, NonceStore, RETENTION, UnixNanos, WINDOW, unix_nanos};
 pub use policy::{Claim, Policy, Spelling, StakeGate, Verified, sign_headers};
 pub use refusal::Refusal;
-pub use stake::StakeTable;
+pub use stake::{StakeTable, StakesInForce};

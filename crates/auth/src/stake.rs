@@ -1,9 +1,11 @@
 //! What the stake gate judges by: a value swapped in from outside, with its age.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use adit_keys::Hotkey;
+use arc_swap::ArcSwapOption;
 
 /// Stakes by hotkey, as the chain or a file had them at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,24 @@ impl StakeTable {
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Duration {
         now.duration_since(self.as_of).unwrap_or_default()
+    }
+}
+
+/// The table in force: whoever follows the stakes puts it in place, and a gate judges by it. Clones are the same
+/// table.
+#[derive(Debug, Clone, Default)]
+pub struct StakesInForce(Arc<ArcSwapOption<StakeTable>>);
+
+impl StakesInForce {
+    /// Puts a newer table in place.
+    pub fn set(&self, table: StakeTable) {
+        self.0.store(Some(Arc::new(table)));
+    }
+
+    /// The table, where there is one yet.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<StakeTable>> {
+        self.0.load_full()
     }
 }
 

@@ -158,6 +158,7 @@ impl Hub {
                 Ok(answer) => return Ok(answer),
                 Err(
                     error @ (FetchError::Connect { .. }
+                    | FetchError::Lost { .. }
                     | FetchError::Idle { .. }
                     | FetchError::Deadline { .. }
                     | FetchError::Interrupted { .. }),

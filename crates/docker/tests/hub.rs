@@ -275,7 +275,7 @@ async fn making_a_repository_is_sent_once_whatever_happens() {
 #[tokio::test]
 async fn a_connection_that_is_always_closed_is_an_error_of_the_network() {
     let error = add_failing(Fault::Closed).await;
-    assert!(matches!(error.cause, Cause::NoAnswer(FetchError::Connect { .. })), "{error:?}");
+    assert!(matches!(error.cause, Cause::NoAnswer(FetchError::Lost { .. })), "{error:?}");
     assert!(error.hint().contains("ADIT_DOCKERHUB_API"), "{}", error.hint());
 }
 

@@ -112,6 +112,7 @@ mod tests {
             FetchError::BadUrl { reason: "its scheme is \"file\"".to_owned() },
             FetchError::Refused { host: host(), what: "a private address" },
             FetchError::Connect { host: host(), cause: "connection refused".to_owned() },
+            FetchError::Lost { host: host(), cause: "connection reset".to_owned() },
             FetchError::Idle { host: host(), waited: Duration::from_secs(10) },
             FetchError::Deadline { host: host(), received: 0 },
             FetchError::Status { host: host(), status: 403 },

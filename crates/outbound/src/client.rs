@@ -1,7 +1,10 @@
 //! Sends requests: redirects by hand, each hop checked; a retry where nothing was received yet.
 //! The body of an answer is `download`'s.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -15,6 +18,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Longest silence of a server in the middle of an answer, unless the caller says otherwise.
 const IDLE: Duration = Duration::from_secs(10);
 const REDIRECTS: u32 = 5;
+/// Nobody is told to wait longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pause before the one retry of a `get` whose connection failed.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
@@ -50,6 +55,19 @@ pub struct Response {
     pub body: Bytes,
 }
 
+impl Response {
+    /// How long `Retry-After` asks to wait from `now` on, whether it gives seconds or a date; at most a day.
+    #[must_use]
+    pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
+        let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+        let wait = match text.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default(),
+        };
+        Some(wait.min(LONGEST_WAIT))
+    }
+}
+
 /// The one HTTP client. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -66,6 +84,20 @@ impl Client {
     /// # Errors
     /// [`FetchError::Setup`] when TLS cannot be set up at all.
     pub fn new(guard: AddressGuard) -> Result<Self, FetchError> {
+        Self::with_idle_connections(guard, 4)
+    }
+
+    /// As [`Client::new`], but each request gets a connection of its own. A server may close a kept connection
+    /// just as the next request is put on it, which looks like [`FetchError::Lost`]: for requests that must not
+    /// be repeated, that doubt is dearer than a handshake.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_fresh_connections(guard: AddressGuard) -> Result<Self, FetchError> {
+        Self::with_idle_connections(guard, 0)
+    }
+
+    fn with_idle_connections(guard: AddressGuard, per_host: usize) -> Result<Self, FetchError> {
         // An error means that the process has chosen a provider already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
@@ -75,7 +107,7 @@ impl Client {
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
                 .connect_timeout(CONNECT)
-                .pool_max_idle_per_host(4)
+                .pool_max_idle_per_host(per_host)
                 .dns_resolver(Arc::new(guard.clone()))
         };
         let http = builder().build().or_else(|error| {
@@ -111,7 +143,17 @@ impl Client {
         self.get_with(url, HeaderMap::from_iter([(header::RANGE, range)]), limits).await
     }
 
-    async fn get_with(&self, url: &str, headers: HeaderMap, limits: &Limits) -> Result<Download, FetchError> {
+    /// As [`Client::get`], with these headers. The sensitive ones ([`HeaderValue::set_sensitive`]) go to the
+    /// first origin only: what it redirects to gets the others.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_with(
+        &self,
+        url: &str,
+        mut headers: HeaderMap,
+        limits: &Limits,
+    ) -> Result<Download, FetchError> {
         let mut url = self.guard.check_url(url)?;
         for _ in 0..=limits.redirects {
             let response = self.get_hop(&url, &headers, limits).await?;
@@ -122,7 +164,18 @@ impl Client {
                 }
                 return Download::start_reading(url, response, *limits);
             }
-            url = self.next_hop(&url, response.headers().get(header::LOCATION))?;
+            let next = self.next_hop(&url, response.headers().get(header::LOCATION))?;
+            if next.origin() != url.origin() {
+                let sensitive: Vec<_> = headers
+                    .iter()
+                    .filter(|(_, value)| value.is_sensitive())
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                for name in sensitive {
+                    headers.remove(name);
+                }
+            }
+            url = next;
         }
         Err(FetchError::Redirect {
             host: host(&url),
@@ -224,5 +277,29 @@ pub(crate) fn out_of_time(host: &str, limits: &Limits, received: u64) -> FetchEr
         FetchError::Deadline { host, received }
     } else {
         FetchError::Idle { host, waited: limits.idle }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_seconds_and_as_a_date_and_never_beyond_a_day() {
+        let now = httpdate::parse_http_date("Fri, 27 Nov 2026 10:00:00 GMT").unwrap();
+        let wait = |text: &str| {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
+            let response = Response { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() };
+            response.retry_after(now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait("7"), Some(7));
+        assert_eq!(wait(" 7 "), Some(7));
+        assert_eq!(wait("Fri, 27 Nov 2026 10:01:30 GMT"), Some(90));
+        assert_eq!(wait("Fri, 27 Nov 2026 09:00:00 GMT"), Some(0));
+        assert_eq!(wait("18446744073709551615"), Some(86_400));
+        assert_eq!(wait("Wed, 27 Nov 2126 10:00:00 GMT"), Some(86_400));
+        for nonsense in ["", "soon", "-1", "1.5", "99999999999999999999"] {
+            assert_eq!(wait(nonsense), None, "{nonsense}");
+        }
     }
 }

@@ -29,9 +29,18 @@ pub enum FetchError {
         /// What kind of address it is.
         what: &'static str,
     },
-    /// No connection, or it ended before an answer came.
+    /// No connection could be made: nothing was sent.
     #[error("cannot reach {host}: {cause}")]
     Connect {
+        /// Host and port.
+        host: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// The connection ended after the request was sent, at least in part, and before an answer came: the server
+    /// may have acted on it.
+    #[error("{host} closed the connection without an answer: {cause}")]
+    Lost {
         /// Host and port.
         host: String,
         /// The innermost cause.
@@ -108,6 +117,11 @@ impl FetchError {
             Some(_) => innermost.to_string(),
             None => "the request could not be sent".to_owned(),
         };
-        Self::Connect { host: host.to_owned(), cause }
+        let host = host.to_owned();
+        if error.is_connect() || error.is_builder() {
+            Self::Connect { host, cause }
+        } else {
+            Self::Lost { host, cause }
+        }
     }
 }

@@ -193,6 +193,58 @@ async fn a_host_that_does_not_listen_cannot_be_reached() {
 }
 
 #[tokio::test]
+async fn a_request_that_was_sent_and_not_answered_is_told_from_one_that_was_never_sent() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        let _ = socket.read(&mut request).await.unwrap();
+    });
+    let error = loopback().post(&url, HeaderMap::new(), "pay", &limits()).await.unwrap_err();
+    assert!(matches!(error, FetchError::Lost { .. }), "{error:?}");
+    server.await.unwrap();
+
+    let error = loopback().post(&url, HeaderMap::new(), "pay", &limits()).await.unwrap_err();
+    assert!(matches!(error, FetchError::Connect { .. }), "{error:?}");
+}
+
+/// Answers one request by these lines, and returns what it was asked.
+async fn answer_once(listener: tokio::net::TcpListener, lines: String) -> String {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut asked = vec![0; 4096];
+    let read = socket.read(&mut asked).await.unwrap();
+    socket.write_all(lines.as_bytes()).await.unwrap();
+    String::from_utf8_lossy(&asked[..read]).into_owned()
+}
+
+#[tokio::test]
+async fn a_key_does_not_follow_a_redirect_to_another_origin() {
+    let [first, second] = [(), ()].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let urls = [&first, &second].map(|listener| format!("http://{}/a", listener.local_addr().unwrap()));
+    let [first, second] = [first, second].map(|listener| {
+        listener.set_nonblocking(true).unwrap();
+        tokio::net::TcpListener::from_std(listener).unwrap()
+    });
+    let to_second = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", urls[1]);
+    let first = tokio::spawn(answer_once(first, to_second));
+    let second =
+        tokio::spawn(answer_once(second, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned()));
+
+    let mut key = HeaderValue::from_static("Bearer hush");
+    key.set_sensitive(true);
+    let headers = HeaderMap::from_iter([
+        (header::AUTHORIZATION, key),
+        (header::ACCEPT, HeaderValue::from_static("video/mp4")),
+    ]);
+    let download = loopback().get_with(&urls[0], headers, &limits()).await.unwrap();
+    assert_eq!(download.bytes().await.unwrap(), "ok");
+    assert!(first.await.unwrap().contains("Bearer hush"));
+    let second = second.await.unwrap();
+    assert!(!second.contains("hush") && second.contains("video/mp4"), "{second}");
+}
+
+#[tokio::test]
 async fn a_connection_that_fails_is_tried_once_more() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adit_auth::{Dialect, GateConfig, Policy, StakeGate};
-use adit_chain::stake_file::{self, StakeFileError};
-use adit_chain::{EndpointError, Endpoints, Netuid};
+use adit_chain::{ChainStakes, EndpointError, Endpoints, FollowError, Netuid, StakeSource, stake_file};
 use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
@@ -17,7 +16,6 @@ use adit_predictor::{
 use adit_settings::{Environment, SettingError, Var, var};
 
 use crate::spot_check::VIDEO_PROXY;
-use crate::stakes::{ChainStakes, StakeSource};
 
 /// Time for a challenge's body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,10 +128,7 @@ pub enum ConfigError {
     },
     /// The stake table cannot be read.
     #[error("BLACKLIST_ENABLED is on, but {0}")]
-    StakeTable(#[from] StakeFileError),
-    /// The system gives no thread.
-    #[error("the stakes cannot be followed: {0}")]
-    NoThread(String),
+    Stakes(#[from] FollowError),
     /// `ADIT_ALLOWED_HOSTS`.
     #[error("`ADIT_ALLOWED_HOSTS`: {0}")]
     AllowList(#[from] AllowListError),
@@ -164,7 +159,7 @@ impl ConfigError {
                  `-v ~/.bittensor/wallets:/root/.bittensor/wallets:ro`), or set BLACKLIST_ENABLED=false and \
                  VERIFY_ENABLED=false for local testing",
             ),
-            Self::StakeTable(_) => Some(
+            Self::Stakes(FollowError::File(_)) => Some(
                 "set STAKE_TABLE_FILE to a JSON file {\"<ss58 hotkey>\": stake} or fiber's nodes.json, leave it unset to \
                  take the stakes from the chain, or set BLACKLIST_ENABLED=false for local testing",
             ),
@@ -306,7 +301,7 @@ fn stake_gate(env: &Environment) -> Result<StakeGate, SettingError> {
 
 fn stake_source(env: &Environment) -> Result<StakeSource, ConfigError> {
     if let Some(file) = env.path(&var::STAKE_TABLE_FILE)? {
-        stake_file::read(&file)?;
+        stake_file::read(&file).map_err(FollowError::from)?;
         return Ok(StakeSource::File(file));
     }
     // As in fiber, the address wins over the network's name.

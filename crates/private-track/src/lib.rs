@@ -19,11 +19,8 @@ pub mod rehearsal;
 mod routes;
 mod server;
 pub mod spot_check;
-mod stakes;
-mod stall;
 pub mod wire;
 
 pub use config::{Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, own_hotkey};
 pub use record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
 pub use server::{Server, StartError};
-pub use stakes::{ChainStakes, StakeSource};

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant, SystemTime};
 
 use adit_auth::{Gate, GateLayer, Refusal, Verified};
+use adit_http_server::answer::{self, detail, json_text};
+use adit_http_server::docs as page;
 use adit_predictor::Predictor;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, Response, StatusCode, Uri, header};
+use axum::http::{Response, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -21,7 +23,7 @@ use crate::docs;
 use crate::metrics::{Metrics, Snapshot};
 use crate::record::{Recorder, Recording};
 use crate::wire::request::{ChallengeRequest, Rejection};
-use crate::wire::{answer, request};
+use crate::wire::{self, request};
 
 /// A body above this is read off the threads that serve sockets.
 const LARGE_BODY: usize = 64 * 1024;
@@ -50,13 +52,11 @@ pub(crate) fn router(miner: Arc<Miner>) -> Router {
         .route("/challenge", gated)
         .route("/docs", get(docs_page))
         .route("/docs/{asset}", get(docs_asset))
-        .route("/redoc", get(|| async { docs::redoc() }))
+        .route("/redoc", get(|| async { page::html(docs::REDOC) }))
         .route("/openapi.json", get(openapi))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .method_not_allowed_fallback(|| async {
-            detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-        })
+        .method_not_allowed_fallback(answer::method_not_allowed)
         .fallback(not_found)
         .with_state(miner)
 }
@@ -101,7 +101,7 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
         Ok(answer) => {
             miner.metrics.ended("answered", took);
             let seconds = took.as_secs_f64();
-            let text = answer::encode(&challenge.challenge_id, &answer, seconds);
+            let text = wire::answer::encode(&challenge.challenge_id, &answer, seconds);
             tracing::info!(challenge = ?id, bytes = text.len(), seconds, "challenge answered");
             if let Some(recording) = recording {
                 recording.answered(&answer, took);
@@ -170,14 +170,14 @@ async fn count_refusals(State(miner): State<Arc<Miner>>, request: Request, next:
 
 async fn docs_page(State(miner): State<Arc<Miner>>) -> Response<Body> {
     if miner.solver.predictor.ready() {
-        docs::docs()
+        page::page(docs::TITLE)
     } else {
         detail(StatusCode::SERVICE_UNAVAILABLE, &Failure::NotReady.to_string())
     }
 }
 
 async fn docs_asset(Path(name): Path<String>) -> Response<Body> {
-    docs::asset(&name).unwrap_or_else(|| detail(StatusCode::NOT_FOUND, "Not Found"))
+    page::asset(&name).unwrap_or_else(|| detail(StatusCode::NOT_FOUND, "Not Found"))
 }
 
 async fn openapi(State(miner): State<Arc<Miner>>) -> Response<Body> {
@@ -223,26 +223,15 @@ async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {
 }
 
 async fn metrics(State(miner): State<Arc<Miner>>) -> Response<Body> {
-    let Ok(text) = miner.metrics.render(&miner.snapshot()) else {
-        return detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
-    };
-    let mut response = Response::new(Body::from(text));
-    let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
+    match miner.metrics.render(&miner.snapshot()) {
+        Ok(text) => answer::metrics(text),
+        Err(_) => detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+    }
 }
 
-/// 404, or for a known path with a slash at its end the redirect that Starlette makes.
 async fn not_found(uri: Uri) -> Response<Body> {
     const KNOWN: [&str; 6] = ["/challenge", "/docs", "/redoc", "/openapi.json", "/health", "/metrics"];
-    let trimmed = uri.path().strip_suffix('/').unwrap_or_default();
-    let Some(target) = KNOWN.into_iter().find(|known| *known == trimmed) else {
-        return detail(StatusCode::NOT_FOUND, "Not Found");
-    };
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(target));
-    response
+    answer::not_found(&uri, &KNOWN)
 }
 
 impl Miner {
@@ -257,16 +246,4 @@ impl Miner {
             journal_dropped: self.recorder.as_ref().map(Recorder::dropped),
         }
     }
-}
-
-/// FastAPI's shape of an error.
-fn detail(status: StatusCode, text: &str) -> Response<Body> {
-    json_text(status, json!({ "detail": text }).to_string())
-}
-
-fn json_text(status: StatusCode, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -1,20 +1,17 @@
-//! The challenge server: what it is made of, and its sockets. What is answered is in `routes`.
+//! The challenge server: what it is made of. What is answered is in `routes`.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant as StdInstant};
+use std::time::Instant as StdInstant;
 
 use adit_auth::{Gate, StakeGate};
+use adit_chain::{Follower, StakeSource};
+use adit_http_server::Server as HttpServer;
 use adit_media::{Ffmpeg, Media, MediaError, MediaLimits};
 use adit_outbound::{Client, FetchError};
 use adit_predictor::{Predictor, WorkerPool};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::admission::Admission;
 use crate::challenge::Solver;
@@ -22,20 +19,6 @@ use crate::config::{Config, ConfigError, PredictorChoice};
 use crate::metrics::Metrics;
 use crate::record::Recorder;
 use crate::routes::{Miner, router};
-use crate::stakes::{Follower, StakeSource};
-use crate::stall::WriteStall;
-
-/// Largest request head in bytes. A validator's has about 800.
-const MAX_HEAD: usize = 32 * 1024;
-/// Connections open at once: half of the 1,024 files that a process may have open by default, since
-/// each challenge needs a few more for its clip and its decoder.
-const MAX_CONNECTIONS: usize = 512;
-/// A peer that does not read its answer for this long is dropped.
-const WRITE_STALL: Duration = Duration::from_secs(10);
-/// What runs when the server is told to stop has this long to end.
-const DRAIN: Duration = Duration::from_secs(30);
-/// After a failed `accept` (no file descriptors left, say) the next try waits this long.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,9 +67,7 @@ impl StartError {
 /// [`Server::serve`].
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
-    head_timeout: Duration,
+    http: HttpServer,
     miner: Arc<Miner>,
     following: Option<Follower>,
 }
@@ -100,8 +81,7 @@ impl Server {
     /// Anything that would otherwise fail on the first request.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let listening = |source| StartError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listening)?;
-        let address = listener.local_addr().map_err(listening)?;
+        let http = HttpServer::bind(config.listen, config.head_timeout).await.map_err(listening)?;
 
         let policy = config.gate.policy.clone();
         let gate = Arc::new(Gate::new(config.gate));
@@ -121,8 +101,15 @@ impl Server {
         tracing::info!("Predictor: {}", predictor.describe());
 
         let stake_source = config.stakes.as_ref().map(StakeSource::name);
-        let follow = |source| Follower::start(Arc::clone(&gate), source);
-        let following = config.stakes.map(follow).transpose()?;
+        let follow = |source| Follower::start(gate.stakes_in_force(), source);
+        let following = config.stakes.map(follow).transpose().map_err(ConfigError::from)?;
+        if following.is_some() && gate.stakes().is_none() {
+            let until = match policy.stake_gate {
+                StakeGate::OpenUntilKnown => "no caller is judged by its stake",
+                StakeGate::Closed | StakeGate::Off => "every caller is refused",
+            };
+            tracing::warn!("no stakes are known yet: until the chain answers, {until} (ADIT_STAKES_UNKNOWN)");
+        }
         let miner = Miner {
             solver: Solver { media, predictor, mode: config.mode },
             admission: Admission::new(config.concurrency, config.queue),
@@ -134,13 +121,13 @@ impl Server {
             started: StdInstant::now(),
             gate,
         };
-        Ok(Self { listener, address, head_timeout: config.head_timeout, miner: Arc::new(miner), following })
+        Ok(Self { http, miner: Arc::new(miner), following })
     }
 
     /// Address and port in use.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.http.address()
     }
 
     /// The model, to wait until it is loaded.
@@ -156,59 +143,24 @@ impl Server {
     /// serving, since to load it takes longer than all else at a start.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let miner = Arc::clone(&self.miner);
-        let mut decoder = Box::pin(async move {
-            let version = miner.solver.media.ffmpeg().version().await?;
-            tracing::info!("Decoder: ffmpeg {version}");
-            Ok::<(), MediaError>(())
-        });
-        let mut decoder_checked = false;
-        let app = router(Arc::clone(&self.miner));
-        let service = TowerToHyperService::new(app);
-        let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.head_timeout).max_buf_size(MAX_HEAD);
-        let graceful = GracefulShutdown::new();
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        tokio::pin!(stop);
-        loop {
-            // At the limit the kernel's backlog holds what comes.
-            let accept = async {
-                let place = Arc::clone(&connections).acquire_owned().await;
-                (self.listener.accept().await, place)
-            };
-            let (stream, place) = tokio::select! {
-                () = &mut stop => break,
-                checked = &mut decoder, if !decoder_checked => {
-                    checked?;
-                    decoder_checked = true;
-                    continue;
+        let stop = async {
+            stop.await;
+            tracing::info!("stopping: letting {} challenges end", miner.admission.working());
+        };
+        let no_decoder = async {
+            match miner.solver.media.ffmpeg().version().await {
+                Err(error) => error,
+                Ok(version) => {
+                    tracing::info!("Decoder: ffmpeg {version}");
+                    pending().await
                 }
-                (accepted, place) = accept => match accepted {
-                    Ok((stream, _)) => (stream, place),
-                    Err(error) => {
-                        tracing::warn!("accepting a connection: {error}");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    }
-                },
-            };
-            // Answers are one small write each; waiting to fill a packet only delays them.
-            let _ = stream.set_nodelay(true);
-            let connection =
-                http.serve_connection(TokioIo::new(WriteStall::new(stream, WRITE_STALL)), service.clone());
-            let connection = graceful.watch(connection);
-            tokio::spawn(async move {
-                let _place = place;
-                if let Err(error) = connection.await {
-                    tracing::debug!("connection: {error}");
-                }
-            });
+            }
+        };
+        tokio::select! {
+            error = no_decoder => return Err(error.into()),
+            () = self.http.serve(router(Arc::clone(&self.miner)), stop) => {}
         }
-        drop(self.listener);
         drop(self.following);
-        tracing::info!("stopping: letting {} challenges end", self.miner.admission.working());
-        if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-            tracing::warn!("some challenges did not end within {} s", DRAIN.as_secs());
-        }
         self.miner.solver.predictor.shutdown().await;
         Ok(())
     }

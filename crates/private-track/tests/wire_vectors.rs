@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use adit_predictor::{Action, Answer};
 use adit_private_track::wire::answer::encode;
-use adit_private_track::wire::json::Json;
 use adit_private_track::wire::lax::{FieldError, Loc};
 use adit_private_track::wire::request::{ChallengeRequest, Rejection, parse_as};
 use adit_private_track::wire::response::{ReadError, actions_json, read};
+use adit_python::json::Json;
 use adit_scoring::soccer::Era;
 
 const ERAS: [(Era, &str); 2] = [(Era::Head, "head"), (Era::DocumentEra, "document_era")];

@@ -13,14 +13,23 @@ pub enum Section {
     FiberSecurity,
     /// The two security switches.
     Toggles,
+    /// The paid services of subnet 34's generative miner.
+    Services,
     /// Adit's own: limits, predictor, logging.
     Adit,
 }
 
 impl Section {
     /// Every section in the order of `env.example`.
-    pub const ALL: [Self; 6] =
-        [Self::Wallet, Self::PrivateMiner, Self::DockerHub, Self::FiberSecurity, Self::Toggles, Self::Adit];
+    pub const ALL: [Self; 7] = [
+        Self::Wallet,
+        Self::PrivateMiner,
+        Self::DockerHub,
+        Self::FiberSecurity,
+        Self::Toggles,
+        Self::Services,
+        Self::Adit,
+    ];
 
     /// The heading a person reads.
     #[must_use]
@@ -31,6 +40,7 @@ impl Section {
             Self::DockerHub => "DockerHub - miners use their own private repo",
             Self::FiberSecurity => "Fiber security",
             Self::Toggles => "Security toggles (default: true)",
+            Self::Services => "Generation services (subnet 34)",
             Self::Adit => "Adit (every one optional)",
         }
     }
@@ -91,7 +101,7 @@ impl Var {
 }
 
 use Example::{Commented, Set};
-use Section::{Adit, DockerHub, FiberSecurity, PrivateMiner, Toggles, Wallet};
+use Section::{Adit, DockerHub, FiberSecurity, PrivateMiner, Services, Toggles, Wallet};
 
 macro_rules! declare {
     ($($constant:ident = $var:expr;)*) => {
@@ -175,6 +185,53 @@ declare! {
     VERIFY_ENABLED = public("VERIFY_ENABLED", Toggles, Set("true"),
         "Signature check. On only for exactly true, 1 or yes in any case.").or("true");
 
+    IMAGE_SERVICE = public("IMAGE_SERVICE", Services, Commented("openrouter    # openai, openrouter, stabilityai, or none"),
+        "Service that makes pictures: openai, openrouter, stabilityai or none. With neither this nor VIDEO_SERVICE set, the first service that has a key and can; with only the other one set, none.");
+    VIDEO_SERVICE = public("VIDEO_SERVICE", Services, Commented("openrouter    # openrouter, runway, or none"),
+        "Service that makes videos: openrouter, runway, openai (whose API is shut down) or none. As IMAGE_SERVICE.");
+    OPENAI_API_KEY = public("OPENAI_API_KEY", Services, Commented("sk-…"),
+        "API key of OpenAI.").secret();
+    OPENAI_BASE_URL = public("OPENAI_BASE_URL", Services, Commented("https://api.openai.com/v1"),
+        "Base URL of OpenAI's API, or of one that speaks alike.").or("https://api.openai.com/v1");
+    OPENAI_IMAGE_MODEL = public("ADIT_OPENAI_IMAGE_MODEL", Services, Commented("gpt-image-2.6-sunburst"),
+        "OpenAI's model for pictures. The default is the guide's, which OpenAI has shut down: it serves with another OPENAI_BASE_URL only.").or("dall-e-3");
+    OPENAI_IMAGE_PRICE = public("ADIT_OPENAI_IMAGE_PRICE_USD", Services, Commented("0.07"),
+        "What a picture by OpenAI costs, in USD. Default: an estimate by model and size.");
+    OPENAI_VIDEO_MODEL = public("ADIT_OPENAI_VIDEO_MODEL", Services, Commented("sora-2"),
+        "OpenAI's model for videos, for requests that name none.").or("sora-2");
+    OPENAI_VIDEO_PRICE = public("ADIT_OPENAI_VIDEO_PRICE_USD", Services, Commented("0.10"),
+        "What a second of video by OpenAI costs, in USD. Default: an estimate by model.");
+    OPENROUTER_API_KEY = public("OPEN_ROUTER_API_KEY", Services, Commented("sk-or-…"),
+        "API key of OpenRouter.").secret();
+    OPENROUTER_BASE_URL = public("ADIT_OPENROUTER_BASE_URL", Services, Commented("https://openrouter.ai/api/v1"),
+        "Base URL of OpenRouter's API.").or("https://openrouter.ai/api/v1");
+    OPENROUTER_IMAGE_MODEL = public("ADIT_OPENROUTER_IMAGE_MODEL", Services, Commented("google/gemini-3-pro-image-preview"),
+        "OpenRouter's model for pictures, for requests that name none.").or("google/gemini-3-pro-image-preview");
+    OPENROUTER_IMAGE_PRICE = public("ADIT_OPENROUTER_IMAGE_PRICE_USD", Services, Commented("0.134"),
+        "What a picture by OpenRouter costs, in USD. Default: an estimate by model and tier.");
+    OPENROUTER_VIDEO_MODEL = public("ADIT_OPENROUTER_VIDEO_MODEL", Services, Commented("google/veo-3.1-lite"),
+        "OpenRouter's model for videos, for requests that name none: one of google/veo-3.1, -fast, -lite, bytedance/seedance-2.0, -fast.").or("google/veo-3.1-lite");
+    OPENROUTER_VIDEO_PRICE = public("ADIT_OPENROUTER_VIDEO_PRICE_USD", Services, Commented("0.05"),
+        "What a second of video by OpenRouter costs, in USD. Default: an estimate by model and tier.");
+    STABILITY_API_KEY = public("STABILITY_API_KEY", Services, Commented("sk-…"),
+        "API key of Stability AI.").secret();
+    STABILITY_BASE_URL = public("ADIT_STABILITY_BASE_URL", Services, Commented("https://api.stability.ai"),
+        "Base URL of Stability AI's API.").or("https://api.stability.ai");
+    STABILITY_IMAGE_MODEL = public("ADIT_STABILITY_IMAGE_MODEL", Services, Commented("sd3.5-medium"),
+        "Stability AI's model, for requests that name none: sd3.5-medium, sd3.5-large, ultra or core.").or("sd3.5-medium");
+    STABILITY_IMAGE_PRICE = public("ADIT_STABILITY_IMAGE_PRICE_USD", Services, Commented("0.035"),
+        "What a picture by Stability AI costs, in USD. Default: an estimate by model.");
+    RUNWAY_API_KEY = public("RUNWAYML_API_KEY", Services, Commented("key_…"),
+        "API key of Runway.").secret();
+    RUNWAY_API_SECRET = public("RUNWAYML_API_SECRET", Services, Commented("key_…"),
+        "The same key under the name of Runway's own library; used where RUNWAYML_API_KEY is empty.").secret();
+    RUNWAY_BASE_URL = public("RUNWAYML_BASE_URL", Services, Commented("https://api.dev.runwayml.com"),
+        "Base URL of Runway's API.").or("https://api.dev.runwayml.com");
+    RUNWAY_VIDEO_MODEL = public("ADIT_RUNWAY_VIDEO_MODEL", Services, Commented("veo3.1"),
+        "Runway's model, for requests that name none: veo3.1, veo3.1_fast, veo3, seedance2 or seedance2_fast.").or("veo3.1");
+    RUNWAY_VIDEO_PRICE = public("ADIT_RUNWAY_VIDEO_PRICE_USD", Services, Commented("0.40"),
+        "What a second of video by Runway costs, in USD. Default: an estimate by model and size.");
+
     HOTKEY_ADDRESS = public("ADIT_HOTKEY", Adit, Commented("5…"),
         "The miner's own hotkey as an ss58 address. With it no wallet file is needed: checking a signature takes no secret.");
     WALLET_PASSWORD_FILE = public("ADIT_WALLET_PASSWORD_FILE", Adit, Commented("/run/secrets/wallet-password"),
@@ -207,7 +264,7 @@ declare! {
     NONCE_CAPACITY = public("ADIT_NONCE_CAPACITY", Adit, Commented("262144"),
         "Most nonces remembered at once (each for 240 s). When full, requests get 503; nothing is evicted early.").or("262144");
     ALLOWED_HOSTS = public("ADIT_ALLOWED_HOSTS", Adit, Commented("10.0.0.0/8, media.internal"),
-        "Host names and networks inside the operator's own network from which clips may be fetched. Empty: public addresses only.");
+        "Host names and networks inside the operator's own network from which clips and generated media may be fetched. Empty: public addresses only.");
     MAX_BODY_BYTES = public("ADIT_MAX_BODY_BYTES", Adit, Commented("8388608"),
         "Largest request body in bytes. Challenges have about 200; only pictures sent inline need more.").or("8388608");
     MAX_CLIP_BYTES = public("ADIT_MAX_CLIP_BYTES", Adit, Commented("1073741824"),

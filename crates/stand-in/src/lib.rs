@@ -6,6 +6,8 @@ mod http1;
 pub mod local_chain;
 pub mod media;
 pub mod node;
+pub mod postgres;
+pub mod providers;
 pub mod registry;
 pub mod video_host;
 

@@ -52,7 +52,7 @@ async fn uploads_break_as_often_as_told_and_then_pass() {
     };
     for left in [1, 0] {
         let broken = upload().await.unwrap_err();
-        assert!(matches!(broken, FetchError::Connect { .. }), "{broken}");
+        assert!(matches!(broken, FetchError::Lost { .. }), "{broken}");
         assert_eq!(proxy.left(), left);
     }
     assert_eq!(upload().await.unwrap().status, 201);

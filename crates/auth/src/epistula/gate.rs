@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use adit_keys::Hotkey;
-use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::Next;
@@ -15,7 +14,7 @@ use super::policy::take;
 use super::{Policy, Refusal, SIGNED_BY, retention};
 use crate::body::Intake;
 use crate::gate::answer;
-use crate::{NonceStore, StakeTable, unix_nanos};
+use crate::{NonceStore, StakeTable, StakesInForce, unix_nanos};
 
 /// Limits of a [`Gate`].
 #[derive(Debug, Clone)]
@@ -35,7 +34,7 @@ pub struct GateConfig {
 pub struct Gate {
     policy: Policy,
     nonces: NonceStore,
-    stakes: ArcSwapOption<StakeTable>,
+    stakes: StakesInForce,
     intake: Intake,
 }
 
@@ -46,20 +45,26 @@ impl Gate {
         Self {
             policy: config.policy,
             nonces: NonceStore::new(config.nonce_capacity, retention(config.body_timeout)),
-            stakes: ArcSwapOption::empty(),
+            stakes: StakesInForce::default(),
             intake: Intake::new(config.max_body, config.body_timeout),
         }
     }
 
     /// Puts a newer stake table in place. It must list every hotkey of the subnet, those without stake too.
     pub fn set_stakes(&self, table: StakeTable) {
-        self.stakes.store(Some(Arc::new(table)));
+        self.stakes.set(table);
     }
 
     /// The table in force.
     #[must_use]
     pub fn stakes(&self) -> Option<Arc<StakeTable>> {
-        self.stakes.load_full()
+        self.stakes.get()
+    }
+
+    /// Where the table in force is put, by whoever follows the stakes.
+    #[must_use]
+    pub fn stakes_in_force(&self) -> StakesInForce {
+        self.stakes.clone()
     }
 
     /// The replay memory.
@@ -77,7 +82,7 @@ impl Gate {
     async fn check(&self, request: Request<Body>) -> Result<Request<Body>, Refusal> {
         let arrived = unix_nanos(SystemTime::now());
         let (mut parts, body) = request.into_parts();
-        let claim = self.policy.check_headers(&parts.headers, self.stakes.load().as_deref(), arrived)?;
+        let claim = self.policy.check_headers(&parts.headers, self.stakes.get().as_deref(), arrived)?;
         let body = self.intake.receive(&parts.headers, body).await?;
         let verified = claim.check_body(&body)?;
         // The body may have taken its time, and an entry of the replay memory may have expired by now.

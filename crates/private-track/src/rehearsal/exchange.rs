@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adit_outbound::{Client, FetchError, Limits};
+use adit_python::json::Json;
 use adit_scoring::soccer::{self, Era, Event};
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -10,7 +11,6 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::report::Outcome;
-use crate::wire::json::Json;
 use crate::wire::response;
 
 /// How often the spot check asks whether a miner is ready, and how long it waits for each answer (section 7).

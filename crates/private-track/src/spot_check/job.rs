@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use adit_journal::Entry;
 use adit_predictor::Wanted;
+use adit_python::json::Json;
 use adit_scoring::soccer::{self, Era, Event};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
 use crate::rehearsal::{ClipHostError, Outcome, comparable};
-use crate::wire::json::Json;
 use crate::wire::response::{self, ReadError};
 
 /// Largest list of jobs in bytes.

@@ -5,9 +5,8 @@
 
 use std::fmt;
 
+use adit_python::json::Json;
 use adit_python::scalar::Refusal;
-
-use super::json::Json;
 
 /// The most errors that are reported for one document; upstream has no limit.
 pub const MAX_ERRORS: usize = 100;

@@ -3,10 +3,10 @@
 //! Private-track reference, section 1.1. The current era's rules serve both eras: what a validator of the
 //! document era sends is valid under them too. Fetching what the challenge points at is left to the server.
 
+use adit_python::json::{Json, JsonError};
 use adit_python::scalar::Refusal;
 use adit_scoring::soccer::{Era, read_frame};
 
-use super::json::{Json, JsonError};
 use super::lax::{Errors, FieldError, Loc, summary};
 
 /// Most JSON values of a challenge, unknown fields included. Frames take four each.

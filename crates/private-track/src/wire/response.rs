@@ -6,12 +6,12 @@
 
 mod prediction;
 
+use adit_python::json::{Json, JsonError};
 use adit_python::scalar::{Refusal, Scalar, Value};
 use adit_scoring::cards::{Features, Grade, Grades};
 use adit_scoring::cricket::Delivery;
 use adit_scoring::soccer::{Era, Event, read_frame};
 
-use super::json::{Json, JsonError};
 use super::lax::{Errors, FieldError, Loc, summary};
 
 /// An answer that a validator accepts.

@@ -7,11 +7,12 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use adit_auth::{Dialect, GateConfig, Policy, Spelling, StakeGate, sign_headers, unix_nanos};
+use adit_chain::StakeSource;
 use adit_keys::{Hotkey, Keypair};
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client, Limits, Response};
 use adit_predictor::Wanted;
-use adit_private_track::{Config, PredictorChoice, Server, StakeSource, StartError};
+use adit_private_track::{Config, PredictorChoice, Server, StartError};
 use adit_stand_in::video_host::VideoHost;
 use adit_synthetic::{Match, MatchFormat};
 use http::HeaderMap;

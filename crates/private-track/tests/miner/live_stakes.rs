@@ -4,9 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use adit_auth::StakeGate;
-use adit_chain::{Endpoints, Netuid};
+use adit_chain::{ChainStakes, Endpoints, Netuid, StakeSource};
 use adit_keys::Keypair;
-use adit_private_track::{ChainStakes, StakeSource};
 use adit_stand_in::local_chain::LocalChain;
 use adit_stand_in::video_host::Reply;
 

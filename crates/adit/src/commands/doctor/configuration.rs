@@ -1,8 +1,8 @@
 //! What the settings say: whether they hold, which switches are off, and whether all commands mean the same
 //! chain.
 
-use adit_chain::Endpoints;
-use adit_private_track::{ConfigError, StakeSource};
+use adit_chain::{Endpoints, StakeSource};
+use adit_private_track::ConfigError;
 use adit_settings::{Environment, SettingError, Var, var};
 
 use super::Check;

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use adit_auth::{StakeGate, StakeTable};
-use adit_chain::{Stakes, stake_file};
+use adit_chain::{StakeSource, Stakes, stake_file};
 use adit_outbound::{AddressGuard, Client, FetchError, Limits};
-use adit_private_track::{PredictorChoice, StakeSource};
+use adit_private_track::PredictorChoice;
 use serde_json::Value;
 use tokio::time::Instant;
 

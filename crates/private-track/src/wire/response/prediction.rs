@@ -1,11 +1,11 @@
 //! The `prediction` of the current era: a union of three forms, of which nearly any object suits one.
 
+use adit_python::json::Json;
 use adit_python::scalar::{Kind, Refusal};
 use adit_scoring::cards::{Features, Grade, Grades};
 use adit_scoring::cricket::{Delivery, FIELDS};
 
 use super::{ReadPrediction, actions, model, text};
-use crate::wire::json::Json;
 use crate::wire::lax::{Errors, Loc};
 
 /// The fields of an action.

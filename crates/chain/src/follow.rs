@@ -1,16 +1,15 @@
-//! Keeping the stake table fresh, from the chain or from a file, beside the serving. The last good table
+//! Keeping a server's stake table fresh, from the chain or from a file, beside the serving. The last good table
 //! stays in force where no newer one can be had.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use adit_auth::{Gate, StakeGate};
-use adit_chain::{Chain, ChainError, Endpoints, Limits, Netuid, StakeCopyError, Stakes, stake_file};
+use adit_auth::StakesInForce;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::ConfigError;
+use crate::stake_file::{self, StakeFileError};
+use crate::{Chain, ChainError, Endpoints, Limits, Netuid, StakeCopyError, Stakes};
 
 /// How often a file is looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -54,8 +53,9 @@ pub struct ChainStakes {
 }
 
 impl StakeSource {
-    /// For `/health`.
-    pub(crate) fn name(&self) -> &'static str {
+    /// In a word: `file` or `chain`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
             Self::Chain(_) => "chain",
@@ -63,9 +63,21 @@ impl StakeSource {
     }
 }
 
-/// Keeps a gate's table fresh until it is dropped.
+/// Why stakes cannot be followed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] StakeFileError),
+    /// The system gives no thread.
+    #[error("the stakes are not followed: {0}")]
+    NoThread(std::io::Error),
+}
+
+/// Keeps a table fresh until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Follower {
+pub struct Follower {
     _stop: oneshot::Sender<()>,
 }
 
@@ -74,17 +86,10 @@ impl Follower {
     ///
     /// # Errors
     /// Where a file cannot be read; the chain is asked in the background.
-    pub(crate) fn start(gate: Arc<Gate>, source: StakeSource) -> Result<Self, ConfigError> {
+    pub fn start(stakes: StakesInForce, source: StakeSource) -> Result<Self, FollowError> {
         match &source {
-            StakeSource::File(file) => gate.set_stakes(stake_file::read(file)?),
-            StakeSource::Chain(chain) => use_copy(&gate, chain),
-        }
-        if gate.stakes().is_none() {
-            let until = match gate.policy().stake_gate {
-                StakeGate::OpenUntilKnown => "no caller is judged by its stake",
-                StakeGate::Closed | StakeGate::Off => "every caller is refused",
-            };
-            tracing::warn!("no stakes are known yet: until the chain answers, {until} (ADIT_STAKES_UNKNOWN)");
+            StakeSource::File(file) => stakes.set(stake_file::read(file)?),
+            StakeSource::Chain(chain) => use_copy(&stakes, chain),
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let work = move || {
@@ -97,30 +102,27 @@ impl Follower {
                 Ok(runtime) => runtime.block_on(async {
                     tokio::select! {
                         _ = stopped => {}
-                        () = follow(gate, source) => {}
+                        () = follow(stakes, source) => {}
                     }
                 }),
                 Err(error) => tracing::error!("the stakes are not followed: {error}"),
             }
         };
-        std::thread::Builder::new()
-            .name("stakes".into())
-            .spawn(work)
-            .map_err(|error| ConfigError::NoThread(error.to_string()))?;
+        std::thread::Builder::new().name("stakes".into()).spawn(work).map_err(FollowError::NoThread)?;
         Ok(Self { _stop: stop })
     }
 }
 
-async fn follow(gate: Arc<Gate>, source: StakeSource) {
+async fn follow(stakes: StakesInForce, source: StakeSource) {
     match source {
-        StakeSource::File(file) => follow_file(&gate, file).await,
-        StakeSource::Chain(chain) => follow_chain(&gate, &chain).await,
+        StakeSource::File(file) => follow_file(&stakes, file).await,
+        StakeSource::Chain(chain) => follow_chain(&stakes, &chain).await,
     }
 }
 
-async fn follow_file(gate: &Gate, file: PathBuf) {
+async fn follow_file(in_force: &StakesInForce, file: PathBuf) {
     // What the table in force was read from: the file may have changed since.
-    let mut read_at = gate.stakes().map(|table| table.as_of());
+    let mut read_at = in_force.get().map(|table| table.as_of());
     let mut ticks = tokio::time::interval(LOOK);
     loop {
         ticks.tick().await;
@@ -132,14 +134,14 @@ async fn follow_file(gate: &Gate, file: PathBuf) {
         match stake_file::read(&file) {
             Ok(table) => {
                 tracing::info!(hotkeys = table.len(), "stake table read again");
-                gate.set_stakes(table);
+                in_force.set(table);
             }
             Err(error) => tracing::warn!("keeping the last good stake table: {error}"),
         }
     }
 }
 
-fn use_copy(gate: &Gate, source: &ChainStakes) {
+fn use_copy(in_force: &StakesInForce, source: &ChainStakes) {
     tracing::info!("Stakes: of subnet {}, from the chain ({})", source.netuid, source.endpoints);
     let Some(copy) = &source.copy else { return };
     match Stakes::read_copy(copy, &source.endpoints.to_string(), source.netuid) {
@@ -151,22 +153,22 @@ fn use_copy(gate: &Gate, source: &ChainStakes) {
                 age,
                 "stake table read from its copy, until the chain answers"
             );
-            gate.set_stakes(table);
+            in_force.set(table);
         }
         Err(StakeCopyError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => tracing::warn!("not used: {error}"),
     }
 }
 
-async fn follow_chain(gate: &Gate, source: &ChainStakes) {
+async fn follow_chain(in_force: &StakesInForce, source: &ChainStakes) {
     let chain = Chain::new(source.endpoints.clone(), LIMITS);
     let mut pause = PAUSE;
     loop {
-        let error = match session(gate, &chain, source, &mut pause).await {
+        let error = match session(in_force, &chain, source, &mut pause).await {
             Ok(never) => match never {},
             Err(error) => error,
         };
-        let kept = match gate.stakes() {
+        let kept = match in_force.get() {
             Some(table) => format!("keeping the stakes of {} s ago", table.age(SystemTime::now()).as_secs()),
             None => "there are no stakes yet".to_owned(),
         };
@@ -178,7 +180,7 @@ async fn follow_chain(gate: &Gate, source: &ChainStakes) {
 
 /// Reads the stakes again and again over one connection, until it fails or brings no more blocks.
 async fn session(
-    gate: &Gate,
+    in_force: &StakesInForce,
     chain: &Chain,
     source: &ChainStakes,
     pause: &mut Duration,
@@ -191,7 +193,7 @@ async fn session(
         let table = stakes.table();
         let age = table.age(SystemTime::now()).as_secs();
         tracing::info!(hotkeys = table.len(), block = stakes.block, age, "stake table read from the chain");
-        gate.set_stakes(table);
+        in_force.set(table);
         *pause = PAUSE;
         if let Some(copy) = &source.copy
             && let Err(error) = stakes.write_copy(copy, &source.endpoints.to_string())

@@ -2,15 +2,17 @@
 //! `json.dumps` writes it.
 //!
 //! It differs from strict JSON: `NaN` and `Infinity` are numbers, integers have any size, of equal keys the last
-//! wins, a byte order mark is skipped, and a string may have an unpaired surrogate. UTF-16 and UTF-32, which
-//! Python detects as well, are refused as undecodable: no validator sends them.
+//! wins, a byte order mark is skipped, a string may have an escaped unpaired surrogate, and bytes may be UTF-8, UTF-16
+//! or UTF-32, told apart by their first four.
 
+mod encoding;
 mod reader;
 
 use std::fmt::Write as _;
 
-use adit_python::{repr, scalar::Scalar};
 use indexmap::IndexMap;
+
+use crate::{repr, scalar::Scalar};
 
 /// How deep arrays and objects may nest. Python gives up a little below 1000.
 pub const MAX_DEPTH: usize = 500;
@@ -59,6 +61,9 @@ pub enum JsonError {
     /// The bytes are not UTF-8.
     #[error("the text is not UTF-8 from byte {0} on")]
     Encoding(usize),
+    /// The bytes begin as UTF-16 or UTF-32 and do not go on so.
+    #[error("the text begins as {0} and is not")]
+    Wide(&'static str),
     /// Arrays and objects nest deeper than [`MAX_DEPTH`].
     #[error("arrays and objects nest deeper than {MAX_DEPTH} levels")]
     TooDeep,
@@ -85,9 +90,7 @@ impl Json {
     /// # Errors
     /// As [`Json::parse`].
     pub fn parse_within(bytes: &[u8], max_values: usize) -> Result<Self, JsonError> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text = std::str::from_utf8(bytes).map_err(|error| JsonError::Encoding(error.valid_up_to()))?;
-        reader::document(text, max_values)
+        reader::document(&encoding::decode(bytes)?, max_values)
     }
 
     /// An object of the given entries, in their order.

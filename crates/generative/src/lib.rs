@@ -1,0 +1,10 @@
+//! Subnet 34's generative miner: the paid services that make pictures and videos ([`service`]), and the tasks that are
+//! never lost and never paid twice ([`task`]).
+
+mod modality;
+pub mod service;
+pub mod task;
+mod usd;
+
+pub use modality::{Modality, NotAModality};
+pub use usd::{NotUsd, Usd};
