@@ -18,7 +18,7 @@ use crate::Modality;
 
 /// Tasks that wait to be committed, at most; more wait before.
 pub(super) const WAITING: usize = 1_024;
-/// Tasks of one commit at most: 8 values each, and SQLite binds 32,766.
+/// Tasks of one commit at most: 9 values each, and SQLite binds 32,766.
 const TOGETHER: usize = 256;
 /// How long a count of what waits is good for: other hosts accept too.
 const COUNTED_FOR: Duration = Duration::from_secs(1);

@@ -56,8 +56,8 @@ pub(super) fn word<T: FromStr<Err: Display>>(row: &AnyRow, column: &str) -> Resu
 
 /// The columns that [`bind_new`] binds, in their order. Those of a task that has just been accepted that are not
 /// among them are null or 0.
-pub(super) const NEW_COLUMNS: [&str; 8] =
-    ["id", "modality", "signed_by", "request", "accepted_at", "state", "due_at", "deliver_by"];
+pub(super) const NEW_COLUMNS: [&str; 9] =
+    ["id", "modality", "signed_by", "request", "accepted_at", "state", "failure", "due_at", "deliver_by"];
 
 pub(super) fn bind_new<'q>(
     query: Query<'q, Any, AnyArguments<'q>>,
@@ -73,6 +73,7 @@ pub(super) fn bind_new<'q>(
         .bind(request)
         .bind(task.accepted_at)
         .bind(task.state.as_str())
+        .bind(task.failure.clone())
         .bind(task.due_at)
         .bind(task.deliver_by))
 }

@@ -181,7 +181,8 @@ impl Store {
         self.inner.changes.subscribe()
     }
 
-    /// Takes on a task, durably. Those that arrive together share one commit.
+    /// Takes on a task, durably. Those that arrive together share one commit. One that is known to be `impossible`
+    /// goes straight to its failure report, and nothing is paid for it.
     ///
     /// # Errors
     /// [`StoreError::QueueFull`]; what the database says. Nothing was taken on then.
@@ -190,8 +191,13 @@ impl Store {
         modality: Modality,
         signed_by: String,
         request: Request,
+        impossible: Option<&str>,
     ) -> Result<Task, StoreError> {
-        let task = Task::new(TaskId::new_v4(), modality, signed_by, request, self.inner.ledger.now());
+        let now = self.inner.ledger.now();
+        let mut task = Task::new(TaskId::new_v4(), modality, signed_by, request, now);
+        if let Some(why) = impossible {
+            task.apply(Event::Fail { cost: None, why: why.to_owned() }, now)?;
+        }
         let (answer, answered) = oneshot::channel();
         self.arrivals.send(Pending { task, answer }).await.map_err(|_| StoreError::Closed)?;
         answered.await.unwrap_or(Err(StoreError::Closed))

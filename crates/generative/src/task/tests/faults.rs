@@ -46,7 +46,7 @@ async fn a_store_that_is_closed_refuses(bench: Bench) {
     let claim = store.calling().await;
     let id = claim.task().id;
     store.close().await.unwrap();
-    let accept = other.accept(Modality::Image, "5A".to_owned(), request("p")).await;
+    let accept = other.accept(Modality::Image, "5A".to_owned(), request("p"), None).await;
     assert!(matches!(accept, Err(StoreError::Closed)), "{accept:?}");
     assert!(matches!(other.ledger().task(id).await, Err(StoreError::Closed)));
     drop((claim, other));
@@ -73,7 +73,7 @@ async fn a_database_that_another_program_holds_is_said_to_be_locked_and_nothing_
     let store = bench.open().await;
     let other = Ledger::open(&bench.address()).await.unwrap();
     let held = other.database.begin().await.unwrap();
-    let refused = store.accept(Modality::Image, "5A".to_owned(), request("p")).await;
+    let refused = store.accept(Modality::Image, "5A".to_owned(), request("p"), None).await;
     assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
     drop(held);
     store.put(Modality::Image, "5A").await;
@@ -92,11 +92,11 @@ async fn a_full_disk_is_said_and_nothing_is_half_done() {
     };
     limit("1").await;
     let long = || request(&"p".repeat(100_000));
-    let refused = store.accept(Modality::Image, "5A".to_owned(), long()).await;
+    let refused = store.accept(Modality::Image, "5A".to_owned(), long(), None).await;
     assert!(matches!(refused, Err(StoreError::DiskFull(_))), "{refused:?}");
     limit("1000000").await;
     assert_eq!(store.ledger().counts(Modality::Image).await.unwrap().len(), 1);
-    store.accept(Modality::Image, "5A".to_owned(), long()).await.unwrap();
+    store.accept(Modality::Image, "5A".to_owned(), long(), None).await.unwrap();
     store.apply(&mut claim, Event::Fail { cost: None, why: String::new() }).await.unwrap();
 
     let full = std::io::Error::from_raw_os_error(28);

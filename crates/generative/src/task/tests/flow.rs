@@ -15,7 +15,7 @@ on_both!(
 
 async fn a_task_walks_from_accepted_to_delivered(bench: Bench) {
     let store = bench.open().await;
-    let task = store.accept(Modality::Video, "5Validator".to_owned(), request("waves")).await.unwrap();
+    let task = store.accept(Modality::Video, "5Validator".to_owned(), request("waves"), None).await.unwrap();
     assert_eq!(store.ledger().task(task.id).await.unwrap(), task);
     let mut claim = store.claim_queued(Modality::Video).await.unwrap().unwrap();
     assert_eq!(claim.task(), &task);
@@ -135,7 +135,7 @@ async fn a_delivery_ends_only_after_a_try_at_its_time_or_later(bench: Bench) {
 async fn texts_that_one_database_would_not_take_are_kept(bench: Bench) {
     let store = bench.open().await;
     let prompt = "nul \0, emoji \u{1f980}, quote ' and \\ and \u{feff}";
-    let task = store.accept(Modality::Image, "5V".to_owned(), request(prompt)).await.unwrap();
+    let task = store.accept(Modality::Image, "5V".to_owned(), request(prompt), None).await.unwrap();
     assert_eq!(store.ledger().task(task.id).await.unwrap().request.prompt, prompt);
     let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
     store.call(&mut claim, "openai\0", Usd(1)).await.unwrap();

@@ -104,7 +104,7 @@ impl Store {
     }
 
     async fn put(&self, modality: Modality, validator: &str) -> TaskId {
-        self.accept(modality, validator.to_owned(), request("a lighthouse")).await.unwrap().id
+        self.accept(modality, validator.to_owned(), request("a lighthouse"), None).await.unwrap().id
     }
 
     /// A task that is being called.

@@ -57,7 +57,7 @@ async fn a_modality_does_not_wait_for_the_other(bench: Bench) {
 
 async fn a_full_queue_refuses_and_writes_nothing(bench: Bench) {
     let store = Store::open(Config { queue: 2, ..bench.config() }).await.unwrap();
-    let accept = |modality| store.accept(modality, "5A".to_owned(), request("a lighthouse"));
+    let accept = |modality| store.accept(modality, "5A".to_owned(), request("a lighthouse"), None);
     let results = join_all((0..3).map(|_| accept(Modality::Image))).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 2);
     let before = store.figures();
@@ -73,7 +73,8 @@ async fn a_full_queue_refuses_and_writes_nothing(bench: Bench) {
 async fn accepts_that_arrive_together_share_a_commit(bench: Bench) {
     let store = bench.open().await;
     let before = store.figures();
-    let accept = |number: usize| store.accept(Modality::Image, format!("5V{}", number % 7), request("p"));
+    let accept =
+        |number: usize| store.accept(Modality::Image, format!("5V{}", number % 7), request("p"), None);
     let accepted = join_all((0..64).map(accept)).await;
     let after = store.figures();
     assert_eq!((after.accepted - before.accepted, after.commits - before.commits), (64, 1));
