@@ -6,6 +6,8 @@ pub mod server;
 pub mod service;
 pub mod task;
 mod usd;
+pub mod webhook;
+pub mod worker;
 
 pub use modality::{Modality, NotAModality};
 pub use usd::{NotUsd, Usd};

@@ -6,8 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use url::Url;
 
@@ -20,6 +21,8 @@ const IDLE: Duration = Duration::from_secs(10);
 const REDIRECTS: u32 = 5;
 /// Nobody is told to wait longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// As much of a file is in memory while it is sent.
+const PIECE: usize = 64 * 1024;
 /// Pause before the one retry of a `get` whose connection failed.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
@@ -248,8 +251,41 @@ impl Client {
         body: impl Into<Bytes>,
         limits: &Limits,
     ) -> Result<Response, FetchError> {
+        self.exchange(method, url, headers, body.into().into(), limits).await
+    }
+
+    /// Posts the first `length` bytes of what `file` still holds, as they are read, and reads the whole answer, as
+    /// [`Client::request`] does. A file that turns out shorter breaks the request off.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn upload(
+        &self,
+        url: &str,
+        mut headers: HeaderMap,
+        file: tokio::fs::File,
+        length: u64,
+        limits: &Limits,
+    ) -> Result<Response, FetchError> {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        let pieces = futures_util::stream::try_unfold(file.take(length), |mut rest| async move {
+            let mut piece = BytesMut::with_capacity(PIECE);
+            let read = rest.read_buf(&mut piece).await?;
+            Ok::<_, std::io::Error>((read > 0).then(|| (piece.freeze(), rest)))
+        });
+        self.exchange(Method::POST, url, headers, reqwest::Body::wrap_stream(pieces), limits).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: reqwest::Body,
+        limits: &Limits,
+    ) -> Result<Response, FetchError> {
         let url = self.guard.check_url(url)?;
-        let request = self.http.request(method, url.clone()).headers(headers).body(body.into());
+        let request = self.http.request(method, url.clone()).headers(headers).body(body);
         let response = match timeout_at(limits.deadline, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(FetchError::from_send(&host(&url), &error)),

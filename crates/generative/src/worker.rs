@@ -1,0 +1,560 @@
+//! What is done about tasks: the paid call, the media, the check, the delivery. Each step is on the disk before the next.
+//!
+//! Three loops, each with places of its own, so that a slow provider delays no delivery and videos no pictures:
+//! tasks that wait for a paid call, tasks whose call has been made (after a restart), and deliveries.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use adit_provenance::{Format, Verdict, Verifier};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::service::{
+    FetchMediaError, JobId, Kind, Location, Plan, Progress, Provider, Reconciled, Service, ServiceError,
+    Services, Started,
+};
+use crate::task::{Answer, Claim, Event, MediaWriter, State, Store, StoreError, Task, UnixMs};
+use crate::webhook::Webhook;
+use crate::{Modality, Usd};
+
+/// How often the queue is looked at where nothing says that it has changed: due times come, and other hosts change it.
+const LOOK: Duration = Duration::from_millis(500);
+/// Deliveries under way at once.
+const DELIVERIES: usize = 8;
+/// Paid calls for one task at most, the first included.
+const ATTEMPTS: u32 = 3;
+/// Pause before a call is made again that a provider did not carry out, unless it says how long.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long after a call in doubt its provider is asked for it.
+const SETTLE: Duration = Duration::from_secs(5);
+/// A job's provider that does not answer is asked again so long.
+const UNANSWERED: u32 = 30;
+
+/// How tasks are worked on.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Tasks in work at once (`MINER_MAX_CONCURRENT_TASKS`), 1 or more. Where pictures are made too, videos leave one
+    /// place to them.
+    pub concurrency: usize,
+    /// How long a paid call with all that follows it may take (`MINER_TASK_TIMEOUT`).
+    pub timeout: Duration,
+    /// Whether another service is paid where one has failed.
+    pub fail_over: bool,
+}
+
+/// What works on tasks.
+#[derive(Debug)]
+pub struct Worker {
+    /// The tasks.
+    pub store: Store,
+    /// Who makes media.
+    pub services: Services,
+    /// What a validator would say of them, of each era that is to be pleased.
+    pub verifiers: Vec<Verifier>,
+    /// Where they go.
+    pub webhook: Webhook,
+    /// How.
+    pub rules: Rules,
+}
+
+/// A provider's work, as it is kept between polls.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Handle {
+    Job(JobId),
+    Located(Location),
+}
+
+/// How one attempt ended without media.
+enum Ended {
+    Service(ServiceError),
+    /// The media are not what a validator accepts.
+    Unacceptable(String),
+    OutOfTime,
+    Store(StoreError),
+}
+
+impl From<ServiceError> for Ended {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Worker {
+    /// Works until `stop` is ready. What is then under way goes on in the next start.
+    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        let all = Arc::new(Semaphore::new(self.rules.concurrency.max(1)));
+        let pictures = self.services.chosen(Modality::Image).is_some();
+        let for_videos =
+            if pictures { self.rules.concurrency.saturating_sub(1).max(1) } else { self.rules.concurrency };
+        let videos = Arc::new(Semaphore::new(for_videos.max(1)));
+        let deliveries = Arc::new(Semaphore::new(DELIVERIES));
+        let resumed = Arc::new(Semaphore::new(self.rules.concurrency.max(1)));
+        let mut loops = JoinSet::new();
+        loops.spawn(Arc::clone(&self).queue(Modality::Image, vec![Arc::clone(&all)]));
+        loops.spawn(Arc::clone(&self).queue(Modality::Video, vec![videos, all]));
+        loops.spawn(Arc::clone(&self).resume(resumed));
+        loops.spawn(self.deliver(deliveries));
+        stop.await;
+        loops.shutdown().await;
+    }
+
+    async fn queue(self: Arc<Self>, modality: Modality, places: Vec<Arc<Semaphore>>) {
+        let claim = |worker: Arc<Self>| async move { worker.store.claim_queued(modality).await };
+        let work = |worker: Arc<Self>, claim| async move { worker.make(claim).await };
+        self.each(&places, claim, work).await;
+    }
+
+    async fn resume(self: Arc<Self>, places: Arc<Semaphore>) {
+        let claim = |worker: Arc<Self>| async move { worker.store.claim_paid().await };
+        let work = |worker: Arc<Self>, claim| async move { worker.go_on(claim).await };
+        self.each(&[places], claim, work).await;
+    }
+
+    async fn deliver(self: Arc<Self>, places: Arc<Semaphore>) {
+        let claim = |worker: Arc<Self>| async move { worker.store.claim_delivery().await };
+        let work = |worker: Arc<Self>, claim| async move { worker.try_to_deliver(claim).await };
+        self.each(&[places], claim, work).await;
+    }
+
+    /// Claims what there is, as long as there are places, and works on it.
+    async fn each<C, W>(
+        self: Arc<Self>,
+        places: &[Arc<Semaphore>],
+        claim: impl Fn(Arc<Self>) -> C,
+        work: impl Fn(Arc<Self>, Claim) -> W,
+    ) where
+        C: Future<Output = Result<Option<Claim>, StoreError>>,
+        W: Future<Output = Result<(), StoreError>> + Send + 'static,
+    {
+        let mut changes = self.store.changes();
+        let mut working = JoinSet::new();
+        loop {
+            let mut held: Vec<OwnedSemaphorePermit> = Vec::with_capacity(places.len());
+            for place in places {
+                let Ok(permit) = Arc::clone(place).acquire_owned().await else { return };
+                held.push(permit);
+            }
+            changes.mark_unchanged();
+            match claim(Arc::clone(&self)).await {
+                Ok(Some(claim)) => {
+                    let id = claim.task().id;
+                    let work = work(Arc::clone(&self), claim);
+                    working.spawn(async move {
+                        let _held = held;
+                        match work.await {
+                            Ok(()) => {}
+                            Err(StoreError::ClaimLost(_)) => {
+                                tracing::warn!(task = %id, "taken over by another host")
+                            }
+                            Err(error) => tracing::error!(task = %id, "{error}"),
+                        }
+                    });
+                    while working.try_join_next().is_some() {}
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!("no task can be claimed: {error}"),
+            }
+            drop(held);
+            let _ = timeout(LOOK, changes.changed()).await;
+        }
+    }
+
+    fn now(&self) -> UnixMs {
+        self.store.ledger().now()
+    }
+
+    /// A task that waits for its paid call.
+    async fn make(&self, mut claim: Claim) -> Result<(), StoreError> {
+        let task = claim.task().clone();
+        if self.now() >= task.deliver_by {
+            return self.store.apply(&mut claim, Event::Expire).await;
+        }
+        let Some(service) = self.service_for(&task) else {
+            let why = format!("no service makes {}s any more", task.modality);
+            return self.fail(&mut claim, why).await;
+        };
+        let plan = match plan(service, &task) {
+            Ok(plan) => plan,
+            Err(why) => return self.fail(&mut claim, why).await,
+        };
+        match self.store.call(&mut claim, service.provider().name(), plan.cost).await {
+            Err(error @ StoreError::BudgetSpent { .. }) => {
+                let tomorrow = (self.store.ledger().today().0 + 1) * 86_400_000;
+                if tomorrow >= task.deliver_by {
+                    return self.fail(&mut claim, error.to_string()).await;
+                }
+                let wait = Event::Postpone { due_at: tomorrow, why: error.to_string() };
+                return self.store.apply(&mut claim, wait).await;
+            }
+            other => other?,
+        }
+        tracing::info!(task = %task.id, service = %service.provider(), model = plan.model, cost = %plan.cost, "calling");
+        let deadline = Instant::now() + self.rules.timeout;
+        let outcome = match service.start(&plan, deadline).await {
+            Ok(Started::Media(bytes)) => self.keep(&mut claim, bytes).await,
+            Ok(Started::Job(id)) => self.follow(&mut claim, service, Handle::Job(id), deadline).await,
+            Ok(Started::Located(location)) => {
+                self.follow(&mut claim, service, Handle::Located(location), deadline).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
+            Ok(()) => self.check(claim).await,
+            Err(ended) => self.end(&mut claim, ended).await,
+        }
+    }
+
+    /// The service for the next attempt: the chosen one, or, after a failure that another may mend, the next.
+    fn service_for(&self, task: &Task) -> Option<&Service> {
+        let chosen = self.services.chosen(task.modality);
+        let failed = task.service.as_deref().and_then(Provider::named);
+        let moves_on =
+            self.rules.fail_over && task.note.as_deref().is_some_and(|note| note.starts_with(MOVES_ON));
+        if let (true, Some(failed)) = (moves_on, failed) {
+            let others = self.services.others(task.modality, SystemTime::now());
+            return chosen.into_iter().chain(others).find(|service| service.provider() != failed).or(chosen);
+        }
+        chosen
+    }
+
+    /// Saves where a provider's work is, waits for it, and brings it.
+    async fn follow(
+        &self,
+        claim: &mut Claim,
+        service: &Service,
+        handle: Handle,
+        deadline: Instant,
+    ) -> Result<(), Ended> {
+        let job = serde_json::to_string(&handle).unwrap_or_default();
+        self.store.apply(claim, Event::Submitted { job }).await?;
+        self.bring(claim, service, handle, deadline).await
+    }
+
+    async fn bring(
+        &self,
+        claim: &mut Claim,
+        service: &Service,
+        handle: Handle,
+        deadline: Instant,
+    ) -> Result<(), Ended> {
+        let mut unanswered = 0;
+        loop {
+            let location = match &handle {
+                Handle::Located(location) => location.clone(),
+                Handle::Job(id) => match service.poll(id, deadline).await {
+                    Ok(Progress::Ready(location)) => location,
+                    Ok(Progress::Working) => {
+                        unanswered = 0;
+                        wait(service.provider().poll_interval(), deadline).await?;
+                        continue;
+                    }
+                    Err(error) if error.kind.is_repeatable() && unanswered < UNANSWERED => {
+                        unanswered += 1;
+                        wait(error.retry_after.unwrap_or(service.provider().poll_interval()), deadline)
+                            .await?;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            match self.fetch(claim, service, &location, deadline).await {
+                Err(Ended::Service(error))
+                    if unanswered < UNANSWERED
+                        && (error.kind.is_repeatable()
+                            || (error.kind == Kind::Expired && matches!(handle, Handle::Job(_)))) =>
+                {
+                    unanswered += 1;
+                    wait(error.retry_after.unwrap_or(PAUSE), deadline).await?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        claim: &mut Claim,
+        service: &Service,
+        location: &Location,
+        deadline: Instant,
+    ) -> Result<(), Ended> {
+        let task = claim.task();
+        let mut writer = self.store.output().create(task.id, task.modality).await?;
+        let (mut ours, mut theirs) = tokio::io::duplex(256 * 1024);
+        let modality = task.modality;
+        let sending = async {
+            let sent = service.fetch(location, modality, &mut theirs, deadline).await;
+            let _ = theirs.shutdown().await;
+            drop(theirs);
+            sent
+        };
+        let (sent, written) = tokio::join!(sending, drain(&mut ours, &mut writer));
+        match sent {
+            Err(FetchMediaError::Service(error)) => return Err(error.into()),
+            // Whoever reads has gone, and says why.
+            Err(FetchMediaError::Write(_)) | Ok(_) => written?,
+        }
+        self.finish(claim, writer).await
+    }
+
+    /// Media that came with the answer to the paid call.
+    async fn keep(&self, claim: &mut Claim, bytes: Bytes) -> Result<(), Ended> {
+        let task = claim.task();
+        let mut writer = self.store.output().create(task.id, task.modality).await?;
+        writer.write(&bytes).await?;
+        self.finish(claim, writer).await
+    }
+
+    async fn finish(&self, claim: &mut Claim, writer: MediaWriter) -> Result<(), Ended> {
+        let extension = Format::detect(writer.head()).extension();
+        let media = writer.finish(extension).await?;
+        self.store.apply(claim, Event::Fetched { media, cost: None }).await?;
+        Ok(())
+    }
+
+    /// What a validator would refuse is never sent as a success.
+    async fn check(&self, mut claim: Claim) -> Result<(), StoreError> {
+        let file = self.store.media_file(claim.task()).await?;
+        let sent_at = DateTime::<Utc>::from_timestamp_millis(claim.task().accepted_at);
+        let verifiers = self.verifiers.clone();
+        let judged = tokio::task::spawn_blocking(move || {
+            verifiers.iter().find_map(|verifier| match verifier.verify_file(&file) {
+                Ok(verdict) => refusal(&verdict, sent_at),
+                Err(error) => Some(error.to_string()),
+            })
+        });
+        match judged.await {
+            Ok(None) => self.store.apply(&mut claim, Event::Checked).await,
+            Ok(Some(why)) => self.end(&mut claim, Ended::Unacceptable(why)).await,
+            Err(error) => self.end(&mut claim, Ended::Unacceptable(error.to_string())).await,
+        }
+    }
+
+    /// An attempt that came to nothing: another one, or the report of it.
+    async fn end(&self, claim: &mut Claim, ended: Ended) -> Result<(), StoreError> {
+        let task = claim.task().clone();
+        let provider = task.service.clone().unwrap_or_default();
+        let (cost, why, again) = match ended {
+            Ended::Store(error) => return Err(error),
+            Ended::Service(error) if error.kind == Kind::InDoubt && task.state == State::Calling => {
+                tracing::warn!(task = %task.id, "{error}");
+                let due_at = self.now() + millis(SETTLE);
+                return self.store.apply(claim, Event::Doubt { due_at, why: error.to_string() }).await;
+            }
+            Ended::Service(error) => {
+                let cost = if error.may_have_cost { None } else { Some(Usd(0)) };
+                let again = match error.kind {
+                    Kind::RateLimited | Kind::Transient if task.state == State::Calling => {
+                        Again::Same(error.retry_after.unwrap_or(PAUSE * task.attempt))
+                    }
+                    Kind::Expired => Again::No,
+                    _ => Again::Other,
+                };
+                (cost, error.to_string(), again)
+            }
+            Ended::Unacceptable(why) => {
+                tracing::error!(task = %task.id, service = provider, "a validator would refuse this: {why}");
+                (None, format!("{provider}: {why}"), Again::Other)
+            }
+            Ended::OutOfTime => {
+                let why = format!("{provider} did not finish within {} s", self.rules.timeout.as_secs());
+                (None, why, Again::Other)
+            }
+        };
+        tracing::warn!(task = %task.id, "attempt {} came to nothing: {why}", task.attempt);
+        let other = || {
+            let others = self.services.others(task.modality, SystemTime::now());
+            self.services
+                .chosen(task.modality)
+                .into_iter()
+                .chain(others)
+                .any(|s| s.provider().name() != provider)
+        };
+        let pause = match again {
+            Again::Same(pause) => Some((pause, why.clone())),
+            Again::Other if self.rules.fail_over && other() => {
+                Some((Duration::ZERO, format!("{MOVES_ON}{why}")))
+            }
+            Again::Other | Again::No => None,
+        };
+        let event = match pause {
+            Some((pause, why))
+                if task.attempt < ATTEMPTS
+                    && self.now() + millis(pause) + millis(self.rules.timeout) < task.deliver_by =>
+            {
+                Event::Retry { due_at: self.now() + millis(pause), cost, why }
+            }
+            _ => Event::Fail { cost, why },
+        };
+        self.store.apply(claim, event).await
+    }
+
+    async fn fail(&self, claim: &mut Claim, why: String) -> Result<(), StoreError> {
+        tracing::warn!(task = %claim.task().id, "there will be no media: {why}");
+        self.store.apply(claim, Event::Fail { cost: None, why }).await
+    }
+
+    /// A task whose paid call has been made before, by a worker that is no more.
+    async fn go_on(&self, mut claim: Claim) -> Result<(), StoreError> {
+        let task = claim.task().clone();
+        let service =
+            task.service.as_deref().and_then(Provider::named).and_then(|named| self.services.get(named));
+        let deadline = Instant::now() + self.rules.timeout;
+        match (task.state, service) {
+            (State::Fetched, _) => self.check(claim).await,
+            (State::Submitted, Some(service)) => {
+                let handle = task.job.as_deref().and_then(|job| serde_json::from_str(job).ok());
+                let outcome = match handle {
+                    Some(handle) => self.bring(&mut claim, service, handle, deadline).await,
+                    None => return self.fail(&mut claim, "its job's name cannot be read".to_owned()).await,
+                };
+                match outcome {
+                    Ok(()) => self.check(claim).await,
+                    Err(ended) => self.end(&mut claim, ended).await,
+                }
+            }
+            (State::Unknown, Some(service)) => self.reconcile(claim, service, deadline).await,
+            _ => {
+                let why = format!("{} has no key any more", task.service.as_deref().unwrap_or("its service"));
+                self.fail(&mut claim, why).await
+            }
+        }
+    }
+
+    /// A paid call in doubt is asked for where that is possible, and never made again.
+    async fn reconcile(
+        &self,
+        mut claim: Claim,
+        service: &Service,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let task = claim.task().clone();
+        let asked =
+            SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(task.accepted_at).unwrap_or(0));
+        let found = match plan(service, &task) {
+            Ok(plan) => service.reconcile(&plan, asked, deadline).await,
+            Err(_) => Ok(Reconciled::Unknown),
+        };
+        match found {
+            Ok(Reconciled::Found(id)) if !self.is_known(&id).await? => {
+                tracing::info!(task = %task.id, job = id.as_str(), "the call in doubt was carried out");
+                match self.follow(&mut claim, service, Handle::Job(id), deadline).await {
+                    Ok(()) => self.check(claim).await,
+                    Err(ended) => self.end(&mut claim, ended).await,
+                }
+            }
+            Ok(_) => {
+                let why =
+                    "a crash or a lost connection left it in doubt whether the service was paid for this";
+                self.fail(&mut claim, why.to_owned()).await
+            }
+            Err(error)
+                if error.kind.is_repeatable()
+                    && self.now() + millis(self.rules.timeout) < task.deliver_by =>
+            {
+                let due_at = self.now() + millis(error.retry_after.unwrap_or(SETTLE));
+                self.store.apply(&mut claim, Event::Postpone { due_at, why: error.to_string() }).await
+            }
+            Err(error) => self.fail(&mut claim, error.to_string()).await,
+        }
+    }
+
+    /// Whether another task has this job: two may have the same prompt.
+    async fn is_known(&self, id: &JobId) -> Result<bool, StoreError> {
+        let job = serde_json::to_string(&Handle::Job(id.clone())).unwrap_or_default();
+        let tasks = self.store.ledger().list(State::ALL, u32::MAX).await?;
+        Ok(tasks.iter().any(|task| task.job.as_deref() == Some(&job)))
+    }
+
+    /// One try.
+    async fn try_to_deliver(&self, mut claim: Claim) -> Result<(), StoreError> {
+        self.store.apply(&mut claim, Event::Try).await?;
+        let task = claim.task().clone();
+        let answer = match (&task.failure, &task.media) {
+            (Some(why), _) => self.webhook.failure(&task, why, self.now()).await,
+            (None, Some(media)) => match self.store.media_file(&task).await {
+                Ok(file) => match self.webhook.media(&task, media, &file, self.now()).await {
+                    Ok(answer) => answer,
+                    Err(error) => Answer::Undeliverable(error.to_string()),
+                },
+                Err(error) => Answer::Undeliverable(error.to_string()),
+            },
+            (None, None) => Answer::Undeliverable("there is nothing to deliver".to_owned()),
+        };
+        tracing::info!(task = %task.id, try_number = task.tries, ?answer, "delivery");
+        self.store.apply(&mut claim, Event::Answered(answer)).await
+    }
+}
+
+/// A note that begins so lets the next attempt go to another service.
+const MOVES_ON: &str = "another service is asked: ";
+
+enum Again {
+    /// The same call, after a pause.
+    Same(Duration),
+    /// Another service, where there is one.
+    Other,
+    No,
+}
+
+fn plan(service: &Service, task: &Task) -> Result<Plan, String> {
+    let none = Map::new();
+    let parameters = task.request.parameters.as_object().unwrap_or(&none);
+    let plan =
+        service.plan(task.modality, &task.request.prompt, parameters).map_err(|error| error.to_string())?;
+    match service.flaw(task.modality, &plan.model, SystemTime::now()) {
+        Some(flaw) => Err(flaw.to_string()),
+        None => Ok(plan),
+    }
+}
+
+fn refusal(verdict: &Verdict, sent_at: Option<DateTime<Utc>>) -> Option<String> {
+    if let Some(refusal) = &verdict.refusal {
+        return Some(refusal.to_string());
+    }
+    verdict.freshness(Utc::now(), sent_at).err().map(|stale| stale.to_string())
+}
+
+async fn drain(
+    from: &mut (impl tokio::io::AsyncRead + Unpin),
+    to: &mut MediaWriter,
+) -> Result<(), StoreError> {
+    use tokio::io::AsyncReadExt as _;
+
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut piece).await {
+            Ok(0) | Err(_) => return Ok(()),
+            Ok(read) => to.write(&piece[..read]).await?,
+        }
+    }
+}
+
+/// Waits, unless the time is over before.
+async fn wait(pause: Duration, deadline: Instant) -> Result<(), Ended> {
+    if Instant::now() + pause >= deadline {
+        return Err(Ended::OutOfTime);
+    }
+    sleep(pause).await;
+    Ok(())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

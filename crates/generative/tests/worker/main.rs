@@ -1,0 +1,143 @@
+//! From a task to its delivery, over stand-ins of the services and of a validator's webhook.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod setup;
+
+use std::time::Duration;
+
+use adit_generative::Modality;
+use adit_generative::task::State;
+use adit_stand_in::media::{MP4, PNG};
+use adit_stand_in::providers::{Call, Fault, Service};
+
+use setup::{Bench, Options};
+
+#[tokio::test]
+async fn a_picture_and_a_video_reach_the_validator_as_they_were_made() {
+    let bench = Bench::new(Options::default()).await;
+    for (modality, prompt) in [(Modality::Image, "a lighthouse"), (Modality::Video, "waves")] {
+        let id = bench.ask(modality, prompt).await;
+        let task = bench.ended(id).await;
+        assert_eq!(task.state, State::Delivered, "{:?}", task.note);
+        let delivery = bench.deliveries().pop().unwrap();
+        let made = if modality == Modality::Image { &bench.picture } else { &bench.clip };
+        assert!(delivery.body == *made, "{} bytes came, {} were made", delivery.body.len(), made.len());
+        assert_eq!(delivery.header("task-id"), id.to_string());
+        assert_eq!(delivery.header("task-status"), "completed");
+        let kind = if modality == Modality::Image { "image/png" } else { "video/mp4" };
+        assert_eq!(delivery.header("content-type"), kind);
+        bench.check_signature(&delivery);
+        assert_eq!(bench.providers.paid(prompt), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_validator_would_refuse_is_reported_and_never_sent() {
+    let bench = Bench::new(Options::default()).await;
+    bench.providers.make(PNG, MP4);
+    let id = bench.ask(Modality::Image, "unsigned").await;
+    let task = bench.ended(id).await;
+    assert_eq!(task.state, State::Failed);
+    let delivery = bench.deliveries().pop().unwrap();
+    assert_eq!(delivery.header("task-status"), "failed");
+    assert!(delivery.header("error-message").contains("No C2PA manifest found"));
+    bench.check_signature(&delivery);
+    let report: serde_json::Value = serde_json::from_slice(&delivery.body).unwrap();
+    assert_eq!((&report["task_status"], &report["modality"]), (&"failed".into(), &"image".into()));
+    assert_eq!(bench.providers.paid("unsigned"), 1);
+}
+
+#[tokio::test]
+async fn another_service_is_paid_where_the_settings_allow_it() {
+    let bench = Bench::new(Options { fail_over: true, ..Options::default() }).await;
+    let refused = Fault::ContentRefused;
+    bench.providers.plant(Service::StabilityAi, Call::Start, refused, 1);
+    let id = bench.ask(Modality::Image, "moved on").await;
+    let task = bench.ended(id).await;
+    assert_eq!(task.state, State::Delivered, "{:?}", task.note);
+    assert_ne!(task.service.as_deref(), Some("stabilityai"));
+    assert_eq!((task.attempt, bench.providers.paid("moved on")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_call_that_was_not_carried_out_is_made_again_and_one_in_doubt_is_not() {
+    let bench = Bench::new(Options::default()).await;
+    bench.providers.plant(Service::StabilityAi, Call::Start, Fault::RateLimited("0".to_owned()), 1);
+    let id = bench.ask(Modality::Image, "limited").await;
+    assert_eq!(bench.ended(id).await.state, State::Delivered);
+    assert_eq!(bench.providers.paid("limited"), 1);
+
+    bench.providers.plant(Service::StabilityAi, Call::Start, Fault::Closed, 1);
+    let id = bench.ask(Modality::Image, "in doubt").await;
+    let task = bench.ended(id).await;
+    assert_eq!(task.state, State::Failed);
+    assert!(task.failure.unwrap().contains("in doubt"));
+    assert_eq!(bench.providers.paid("in doubt"), 1);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_down_is_tried_again_and_one_that_refuses_is_not() {
+    let bench = Bench::new(Options::default()).await;
+    bench.answer_next(500, "busy");
+    let id = bench.ask(Modality::Image, "later").await;
+    let task = bench.ended(id).await;
+    assert_eq!((task.state, task.tries), (State::Delivered, 2));
+    let uuids: Vec<_> = bench.deliveries().iter().map(|d| d.header("epistula-uuid").to_owned()).collect();
+    assert_ne!(uuids[0], uuids[1], "each try is signed afresh");
+
+    bench.answer_next(400, "Duplicate content detected");
+    let id = bench.ask(Modality::Image, "never").await;
+    let task = bench.ended(id).await;
+    assert_eq!((task.state, task.tries), (State::Refused, 1));
+    assert_eq!(task.note.as_deref(), Some("status 400: Duplicate content detected"));
+
+    bench.answer_next(200, "Task not found in current session");
+    let id = bench.ask(Modality::Image, "unknown").await;
+    assert_eq!(bench.ended(id).await.state, State::Refused, "it is not credited");
+}
+
+#[tokio::test]
+async fn a_video_goes_on_after_a_restart_and_is_paid_once() {
+    let mut bench = Bench::new(Options::default()).await;
+    bench.providers.polls(1);
+    let id = bench.ask(Modality::Video, "long").await;
+    bench.until(id, |task| task.state == State::Submitted).await;
+    bench.restart().await;
+    let task = bench.ended(id).await;
+    assert_eq!(task.state, State::Delivered, "{:?}", task.note);
+    assert_eq!((task.attempt, bench.providers.paid("long")), (1, 1));
+}
+
+#[tokio::test]
+async fn tasks_run_at_the_same_time() {
+    let bench = Bench::new(Options::default()).await;
+    bench.providers.delay(Duration::from_secs(2));
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        ids.push(bench.ask(Modality::Image, &format!("{number}")).await);
+    }
+    let all_at_once = async {
+        while bench.providers.asked().iter().filter(|asked| asked.call == Call::Start).count() < 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    all_at_once.await;
+    // None has been answered yet: they are all in work.
+    for id in &ids {
+        assert_eq!(bench.task(*id).await.state, State::Calling);
+    }
+    for id in ids {
+        assert_eq!(bench.ended(id).await.state, State::Delivered);
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_within_the_hosts_own_network_is_not_reached() {
+    let bench = Bench::new(Options { webhooks: "", ..Options::default() }).await;
+    let id = bench.ask(Modality::Image, "inside").await;
+    let task = bench.ended(id).await;
+    assert_eq!(task.state, State::Dead);
+    assert!(task.note.unwrap().contains("is refused"));
+    assert!(bench.deliveries().is_empty());
+}
