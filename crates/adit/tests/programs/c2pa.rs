@@ -188,6 +188,19 @@ fn a_wrong_list_of_anchors_is_named() {
 }
 
 #[test]
+fn a_vouched_file_that_is_not_there_says_what_to_type() {
+    let desk = Desk::new();
+    let extra = desk.vouched.replace("own.pem", "gone.pem");
+    let output = finish(desk.gascli(&["verify-c2pa", "x"]).env("ADIT_EXTRA_TRUST_ANCHORS", extra));
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("gone.pem") && stderr.contains("hint: gascli generator trust-anchors update"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_verdict_is_one_line() {
     let desk = Desk::new();
     desk.signed("signed.png", PNG);

@@ -80,6 +80,7 @@ fn extra(env: &Environment) -> Result<Vec<ExtraFile>, Failure> {
 
 fn unusable(error: AnchorError) -> Failure {
     let hint = match &error {
+        AnchorError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => UPDATE,
         AnchorError::Unreadable { .. } => {
             "let this user read it, or name another directory: ADIT_TRUST_ANCHORS_DIR"
         }
