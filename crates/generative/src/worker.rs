@@ -12,8 +12,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
-use tokio::io::AsyncWriteExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -35,6 +35,10 @@ const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long after a call in doubt its provider is asked for it.
 const SETTLE: Duration = Duration::from_secs(5);
+/// Pause after a delivery that this host could not even try.
+const LATER: Duration = Duration::from_secs(10);
+/// What is under way when the worker is told to stop has this long: the longest paid calls are pictures of a minute.
+const DRAIN: Duration = Duration::from_secs(120);
 /// A job's provider that does not answer is asked again so long.
 const UNANSWERED: u32 = 30;
 
@@ -53,16 +57,12 @@ pub struct Rules {
 /// What works on tasks.
 #[derive(Debug)]
 pub struct Worker {
-    /// The tasks.
-    pub store: Store,
-    /// Who makes media.
-    pub services: Services,
-    /// What a validator would say of them, of each era that is to be pleased.
-    pub verifiers: Vec<Verifier>,
-    /// Where they go.
-    pub webhook: Webhook,
-    /// How.
-    pub rules: Rules,
+    store: Store,
+    services: Services,
+    verifiers: Vec<Verifier>,
+    webhook: Webhook,
+    rules: Rules,
+    stopping: watch::Sender<bool>,
 }
 
 /// A provider's work, as it is kept between polls.
@@ -79,6 +79,8 @@ enum Ended {
     /// The media are not what a validator accepts.
     Unacceptable(String),
     OutOfTime,
+    /// The miner stops. The next start goes on.
+    Stopping,
     Store(StoreError),
 }
 
@@ -95,22 +97,39 @@ impl From<StoreError> for Ended {
 }
 
 impl Worker {
-    /// Works until `stop` is ready. What is then under way goes on in the next start.
+    /// A worker on these tasks: who makes media, what a validator of each era would say of them, and where they go.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        services: Services,
+        verifiers: Vec<Verifier>,
+        webhook: Webhook,
+        rules: Rules,
+    ) -> Self {
+        Self { store, services, verifiers, webhook, rules, stopping: watch::Sender::new(false) }
+    }
+
+    /// Works until `stop` is ready, and then until what is under way has come to a step from which the next start
+    /// goes on: a paid call is waited for, a provider's job is not.
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
-        let all = Arc::new(Semaphore::new(self.rules.concurrency.max(1)));
+        let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
+        let concurrency = self.rules.concurrency;
         let pictures = self.services.chosen(Modality::Image).is_some();
-        let for_videos =
-            if pictures { self.rules.concurrency.saturating_sub(1).max(1) } else { self.rules.concurrency };
-        let videos = Arc::new(Semaphore::new(for_videos.max(1)));
-        let deliveries = Arc::new(Semaphore::new(DELIVERIES));
-        let resumed = Arc::new(Semaphore::new(self.rules.concurrency.max(1)));
+        let videos = places(if pictures { concurrency.saturating_sub(1) } else { concurrency });
+        let all = places(concurrency);
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&self).queue(Modality::Image, vec![Arc::clone(&all)]));
         loops.spawn(Arc::clone(&self).queue(Modality::Video, vec![videos, all]));
-        loops.spawn(Arc::clone(&self).resume(resumed));
-        loops.spawn(self.deliver(deliveries));
+        loops.spawn(Arc::clone(&self).resume(places(concurrency)));
+        loops.spawn(Arc::clone(&self).deliver(places(DELIVERIES)));
         stop.await;
-        loops.shutdown().await;
+        self.stopping.send_replace(true);
+        if timeout(DRAIN, async { while loops.join_next().await.is_some() {} }).await.is_err() {
+            tracing::warn!(
+                "some tasks did not come to a halt within {} s; the next start goes on",
+                DRAIN.as_secs()
+            );
+        }
     }
 
     async fn queue(self: Arc<Self>, modality: Modality, places: Vec<Arc<Semaphore>>) {
@@ -142,13 +161,14 @@ impl Worker {
         W: Future<Output = Result<(), StoreError>> + Send + 'static,
     {
         let mut changes = self.store.changes();
+        let mut stopping = self.stopping.subscribe();
         let mut working = JoinSet::new();
         loop {
-            let mut held: Vec<OwnedSemaphorePermit> = Vec::with_capacity(places.len());
-            for place in places {
-                let Ok(permit) = Arc::clone(place).acquire_owned().await else { return };
-                held.push(permit);
-            }
+            let taken = tokio::select! {
+                taken = take(places) => taken,
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            };
+            let Some(held) = taken.filter(|_| !*self.stopping.borrow()) else { break };
             changes.mark_unchanged();
             match claim(Arc::clone(&self)).await {
                 Ok(Some(claim)) => {
@@ -171,7 +191,23 @@ impl Worker {
                 Err(error) => tracing::error!("no task can be claimed: {error}"),
             }
             drop(held);
-            let _ = timeout(LOOK, changes.changed()).await;
+            tokio::select! {
+                _ = timeout(LOOK, changes.changed()) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            }
+        }
+        while working.join_next().await.is_some() {}
+    }
+
+    /// Waits, unless the time is over before, or the miner stops.
+    async fn wait(&self, pause: Duration, deadline: Instant) -> Result<(), Ended> {
+        if Instant::now() + pause >= deadline {
+            return Err(Ended::OutOfTime);
+        }
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            () = sleep(pause) => Ok(()),
+            _ = stopping.wait_for(|stopping| *stopping) => Err(Ended::Stopping),
         }
     }
 
@@ -261,12 +297,12 @@ impl Worker {
                     Ok(Progress::Ready(location)) => location,
                     Ok(Progress::Working) => {
                         unanswered = 0;
-                        wait(service.provider().poll_interval(), deadline).await?;
+                        self.wait(service.provider().poll_interval(), deadline).await?;
                         continue;
                     }
                     Err(error) if error.kind.is_repeatable() && unanswered < UNANSWERED => {
                         unanswered += 1;
-                        wait(error.retry_after.unwrap_or(service.provider().poll_interval()), deadline)
+                        self.wait(error.retry_after.unwrap_or(service.provider().poll_interval()), deadline)
                             .await?;
                         continue;
                     }
@@ -280,7 +316,7 @@ impl Worker {
                             || (error.kind == Kind::Expired && matches!(handle, Handle::Job(_)))) =>
                 {
                     unanswered += 1;
-                    wait(error.retry_after.unwrap_or(PAUSE), deadline).await?;
+                    self.wait(error.retry_after.unwrap_or(PAUSE), deadline).await?;
                 }
                 other => return other,
             }
@@ -296,7 +332,7 @@ impl Worker {
     ) -> Result<(), Ended> {
         let task = claim.task();
         let mut writer = self.store.output().create(task.id, task.modality).await?;
-        let (mut ours, mut theirs) = tokio::io::duplex(256 * 1024);
+        let (ours, mut theirs) = tokio::io::duplex(256 * 1024);
         let modality = task.modality;
         let sending = async {
             let sent = service.fetch(location, modality, &mut theirs, deadline).await;
@@ -304,7 +340,7 @@ impl Worker {
             drop(theirs);
             sent
         };
-        let (sent, written) = tokio::join!(sending, drain(&mut ours, &mut writer));
+        let (sent, written) = tokio::join!(sending, drain(ours, &mut writer));
         match sent {
             Err(FetchMediaError::Service(error)) => return Err(error.into()),
             // Whoever reads has gone, and says why.
@@ -352,6 +388,7 @@ impl Worker {
         let provider = task.service.clone().unwrap_or_default();
         let (cost, why, again) = match ended {
             Ended::Store(error) => return Err(error),
+            Ended::Stopping => return Ok(()),
             Ended::Service(error) if error.kind == Kind::InDoubt && task.state == State::Calling => {
                 tracing::warn!(task = %task.id, "{error}");
                 let due_at = self.now() + millis(SETTLE);
@@ -486,14 +523,18 @@ impl Worker {
     async fn try_to_deliver(&self, mut claim: Claim) -> Result<(), StoreError> {
         self.store.apply(&mut claim, Event::Try).await?;
         let task = claim.task().clone();
+        let now = self.now();
+        // What the disk or the database refuses now it may give later; what is gone is gone.
+        let later = |why: String| Answer::Later { due_at: now + millis(LATER), why };
         let answer = match (&task.failure, &task.media) {
-            (Some(why), _) => self.webhook.failure(&task, why, self.now()).await,
+            (Some(why), _) => self.webhook.failure(&task, why, now).await,
             (None, Some(media)) => match self.store.media_file(&task).await {
-                Ok(file) => match self.webhook.media(&task, media, &file, self.now()).await {
-                    Ok(answer) => answer,
-                    Err(error) => Answer::Undeliverable(error.to_string()),
-                },
-                Err(error) => Answer::Undeliverable(error.to_string()),
+                Ok(file) => {
+                    let sent = self.webhook.media(&task, media, &file, now).await;
+                    sent.unwrap_or_else(|error| later(error.to_string()))
+                }
+                Err(error @ StoreError::MediaGone(..)) => Answer::Undeliverable(error.to_string()),
+                Err(error) => later(error.to_string()),
             },
             (None, None) => Answer::Undeliverable("there is nothing to deliver".to_owned()),
         };
@@ -531,12 +572,8 @@ fn refusal(verdict: &Verdict, sent_at: Option<DateTime<Utc>>) -> Option<String> 
     verdict.freshness(Utc::now(), sent_at).err().map(|stale| stale.to_string())
 }
 
-async fn drain(
-    from: &mut (impl tokio::io::AsyncRead + Unpin),
-    to: &mut MediaWriter,
-) -> Result<(), StoreError> {
-    use tokio::io::AsyncReadExt as _;
-
+/// Writes what comes. Where the disk does not take it, the sender is told by the pipe's end.
+async fn drain(mut from: DuplexStream, to: &mut MediaWriter) -> Result<(), StoreError> {
     let mut piece = vec![0; 64 * 1024];
     loop {
         match from.read(&mut piece).await {
@@ -546,13 +583,13 @@ async fn drain(
     }
 }
 
-/// Waits, unless the time is over before.
-async fn wait(pause: Duration, deadline: Instant) -> Result<(), Ended> {
-    if Instant::now() + pause >= deadline {
-        return Err(Ended::OutOfTime);
+/// A permit of each.
+async fn take(places: &[Arc<Semaphore>]) -> Option<Vec<OwnedSemaphorePermit>> {
+    let mut held = Vec::with_capacity(places.len());
+    for place in places {
+        held.push(Arc::clone(place).acquire_owned().await.ok()?);
     }
-    sleep(pause).await;
-    Ok(())
+    Some(held)
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -110,6 +110,18 @@ async fn a_video_goes_on_after_a_restart_and_is_paid_once() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_a_paid_call() {
+    let mut bench = Bench::new(Options::default()).await;
+    bench.providers.delay(Duration::from_secs(1));
+    let id = bench.ask(Modality::Image, "asked").await;
+    bench.until(id, |task| task.state == State::Calling).await;
+    bench.restart().await;
+    let task = bench.ended(id).await;
+    assert_eq!(task.state, State::Delivered, "{:?}", task.note);
+    assert_eq!((task.attempt, bench.providers.paid("asked")), (1, 1));
+}
+
+#[tokio::test]
 async fn tasks_run_at_the_same_time() {
     let bench = Bench::new(Options::default()).await;
     bench.providers.delay(Duration::from_secs(2));

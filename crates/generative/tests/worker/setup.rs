@@ -121,12 +121,12 @@ impl Bench {
         let anchors = TrustAnchors::default().trusting("test", authority.certificate()).unwrap();
         let guard = AddressGuard::public_only().allowing(options.webhooks).unwrap();
         let client = Client::new(guard).unwrap();
-        let make = move |store| Worker {
-            store,
-            services: services.clone(),
-            verifiers: Era::ALL.map(|era| Verifier::new(&anchors, era).unwrap()).to_vec(),
-            webhook: Webhook::new(Arc::new(Keypair::from_seed(&miner_seed)), client.clone()),
-            rules: Rules { concurrency: 5, timeout: Duration::from_secs(30), fail_over: options.fail_over },
+        let make = move |store| {
+            let verifiers = Era::ALL.map(|era| Verifier::new(&anchors, era).unwrap()).to_vec();
+            let webhook = Webhook::new(Arc::new(Keypair::from_seed(&miner_seed)), client.clone());
+            let timeout = Duration::from_secs(30);
+            let rules = Rules { concurrency: 5, timeout, fail_over: options.fail_over };
+            Worker::new(store, services.clone(), verifiers, webhook, rules)
         };
         let mut bench = Self {
             providers,
