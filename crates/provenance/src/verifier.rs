@@ -16,9 +16,12 @@ use crate::{Era, Format, TrustAnchors, Verdict};
 
 /// The library follows ingredients of ingredients up to 200 deep, on the stack.
 const STACK: usize = 32 << 20;
-/// Most times that a file is read from or moved in. A clip of an hour takes some thousand; one of nothing but
-/// empty boxes would take hundreds of millions.
+/// Most times that a picture is read from or moved in: some per chunk, of which there are tens of thousands in a
+/// large one.
 const MOST_READS: u32 = 2_000_000;
+/// The same for a clip, whose boxes cost the library time by the square of their number: a generated one has some
+/// hundred, and so many keep it busy for seconds.
+const MOST_READS_OF_A_CLIP: u32 = 100_000;
 /// Largest file that is no clip, in bytes: the library holds pictures whole.
 const LARGEST_PICTURE: u64 = 256 << 20;
 
@@ -101,12 +104,15 @@ impl Verifier {
     /// # Errors
     /// What `source` itself fails with.
     pub fn verify(&self, source: impl Read + Seek + Send) -> io::Result<Verdict> {
-        let mut source = Watched { inner: BufReader::new(source), reads: 0, failed: None };
+        let mut source = Watched { inner: BufReader::new(source), reads_left: MOST_READS, failed: None };
         let format = format_of(&mut source)?;
         if format == Format::Unknown {
             return Ok(no_manifest(self.era, format, "NotSupported: type is unsupported".to_owned()));
         }
         let clip = matches!(format, Format::Mp4 | Format::Mov | Format::ThreeGp | Format::M4a);
+        if clip {
+            source.reads_left = MOST_READS_OF_A_CLIP;
+        }
         if !clip && source.seek(SeekFrom::End(0))? > LARGEST_PICTURE {
             let why = format!("it has more than {} MiB, and only a clip may", LARGEST_PICTURE >> 20);
             return Ok(no_manifest(self.era, format, why));
@@ -181,17 +187,15 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 /// malformed file.
 struct Watched<S> {
     inner: S,
-    reads: u32,
+    reads_left: u32,
     failed: Option<io::Error>,
 }
 
 impl<S> Watched<S> {
     /// Ends what would never come to an end.
     fn count(&mut self) -> io::Result<()> {
-        self.reads += 1;
-        if self.reads > MOST_READS {
-            return Err(io::Error::other("it is in too many pieces"));
-        }
+        let left = self.reads_left.checked_sub(1);
+        self.reads_left = left.ok_or_else(|| io::Error::other("it is in too many pieces"))?;
         Ok(())
     }
 
