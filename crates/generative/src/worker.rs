@@ -259,14 +259,18 @@ impl Worker {
     /// The service for the next attempt: the chosen one, or, after a failure that another may mend, the next.
     fn service_for(&self, task: &Task) -> Option<&Service> {
         let chosen = self.services.chosen(task.modality);
-        let failed = task.service.as_deref().and_then(Provider::named);
-        let moves_on =
-            self.rules.fail_over && task.note.as_deref().is_some_and(|note| note.starts_with(MOVES_ON));
-        if let (true, Some(failed)) = (moves_on, failed) {
-            let others = self.services.others(task.modality, SystemTime::now());
-            return chosen.into_iter().chain(others).find(|service| service.provider() != failed).or(chosen);
+        let moves_on = task.note.as_deref().is_some_and(|note| note.starts_with(MOVES_ON));
+        match &task.service {
+            Some(failed) if moves_on => self.other_than(failed, task.modality).or(chosen),
+            _ => chosen,
         }
-        chosen
+    }
+
+    /// Another service to pay where this one has failed, if the settings allow it and there is one.
+    fn other_than(&self, failed: &str, modality: Modality) -> Option<&Service> {
+        let others = self.services.others(modality, SystemTime::now());
+        let mut all = self.services.chosen(modality).into_iter().chain(others);
+        all.find(|service| self.rules.fail_over && service.provider().name() != failed)
     }
 
     /// Saves where a provider's work is, waits for it, and brings it.
@@ -415,17 +419,9 @@ impl Worker {
             }
         };
         tracing::warn!(task = %task.id, "attempt {} came to nothing: {why}", task.attempt);
-        let other = || {
-            let others = self.services.others(task.modality, SystemTime::now());
-            self.services
-                .chosen(task.modality)
-                .into_iter()
-                .chain(others)
-                .any(|s| s.provider().name() != provider)
-        };
         let pause = match again {
             Again::Same(pause) => Some((pause, why.clone())),
-            Again::Other if self.rules.fail_over && other() => {
+            Again::Other if self.other_than(&provider, task.modality).is_some() => {
                 Some((Duration::ZERO, format!("{MOVES_ON}{why}")))
             }
             Again::Other | Again::No => None,
