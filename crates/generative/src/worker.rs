@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use adit_provenance::{Format, Verdict, Verifier};
+use adit_provenance::{Format, Verdict, Verifier, VerifyError};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long after a call in doubt its provider is asked for it.
 const SETTLE: Duration = Duration::from_secs(5);
-/// Pause after a delivery that this host could not even try.
+/// Pause after a check or a delivery that this host could not even try.
 const LATER: Duration = Duration::from_secs(10);
 /// What is under way when the worker is told to stop has this long: the longest paid calls are pictures of a minute.
 const DRAIN: Duration = Duration::from_secs(120);
@@ -373,16 +373,24 @@ impl Worker {
         let file = self.store.media_file(claim.task()).await?;
         let sent_at = DateTime::<Utc>::from_timestamp_millis(claim.task().accepted_at);
         let verifiers = self.verifiers.clone();
-        let judged = tokio::task::spawn_blocking(move || {
-            verifiers.iter().find_map(|verifier| match verifier.verify_file(&file) {
-                Ok(verdict) => refusal(&verdict, sent_at),
-                Err(error) => Some(error.to_string()),
-            })
+        let judging = tokio::task::spawn_blocking(move || {
+            for verifier in &verifiers {
+                if let Some(why) = refusal(&verifier.verify_file(&file)?, sent_at) {
+                    return Ok(Some(why));
+                }
+            }
+            Ok::<_, VerifyError>(None)
         });
-        match judged.await {
+        let judged = judging.await.map_err(|error| error.to_string());
+        match judged.and_then(|judged| judged.map_err(|error| error.to_string())) {
             Ok(None) => self.store.apply(&mut claim, Event::Checked).await,
             Ok(Some(why)) => self.end(&mut claim, Ended::Unacceptable(why)).await,
-            Err(error) => self.end(&mut claim, Ended::Unacceptable(error.to_string())).await,
+            // No word against the media, which are paid for: they are looked at again.
+            Err(why) => {
+                tracing::error!(task = %claim.task().id, "its media cannot be checked now: {why}");
+                let due_at = self.now() + millis(LATER);
+                self.store.apply(&mut claim, Event::Postpone { due_at, why }).await
+            }
         }
     }
 
