@@ -80,7 +80,16 @@ macro_rules! hinted {
     )*};
 }
 
-hinted!(ChainError, ConfigError, EngineError, StartError, SubmitError, TargetError);
+hinted!(
+    ChainError,
+    ConfigError,
+    EngineError,
+    StartError,
+    SubmitError,
+    TargetError,
+    adit_generative::ConfigError,
+    adit_generative::StartError,
+);
 
 impl From<HubError> for Failure {
     fn from(error: HubError) -> Self {
@@ -119,6 +128,7 @@ macro_rules! plain {
 
 plain!(
     adit_chain::EndpointError,
+    adit_generative::task::StoreError,
     adit_docker::RegistryError,
     adit_private_track::deployment::BakedError,
     adit_private_track::spot_check::JobError,

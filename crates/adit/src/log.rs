@@ -18,7 +18,7 @@ use crate::failure::Failure;
 
 /// Starts it. `-v` asks for `info`, `-vv` for `debug`; a server logs at `ADIT_LOG` at least.
 pub(crate) fn start(env: &Environment, verbose: u8, server: bool) -> Result<(), Failure> {
-    let wanted: LevelFilter = env.parsed(&var::LOG, "error, warn, info, debug or trace")?;
+    let wanted = level(env)?;
     let asked = match verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
@@ -35,6 +35,18 @@ pub(crate) fn start(env: &Environment, verbose: u8, server: bool) -> Result<(), 
         .with(filter)
         .try_init()
         .map_err(Failure::new)
+}
+
+/// `ADIT_LOG`, else what the generative miner's own setting says, else `info`.
+fn level(env: &Environment) -> Result<LevelFilter, Failure> {
+    if let (None, Some(theirs)) = (env.written(&var::LOG)?, env.text(&var::BT_LOGGING_LEVEL)?) {
+        let word = theirs.trim().to_lowercase();
+        let word = if word == "warning" { "warn" } else { &word };
+        return word
+            .parse()
+            .map_err(|_| env.invalid(&var::BT_LOGGING_LEVEL, "error, warning, info, debug or trace").into());
+    }
+    Ok(env.parsed(&var::LOG, "error, warn, info, debug or trace")?)
 }
 
 /// On a terminal, unless `NO_COLOR` (no-color.org) says otherwise: a log file holds plain text.

@@ -52,7 +52,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     match name {
         "sv" | "pv" => {
             let sv = Sv::parse_from(arguments);
-            let env = environment(sv.verbose, matches!(sv.command, SvCommand::Serve(_)))?;
+            let env = environment(ENV, sv.verbose, matches!(sv.command, SvCommand::Serve(_)))?;
             match sv.command {
                 SvCommand::Serve(args) => commands::serve::run(&env, &args),
                 SvCommand::DeployPtMiner(args) => commands::deploy::run(&env, *args),
@@ -65,8 +65,12 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         }
         "gascli" => {
             let GascliCommand::Generator(command) = Gascli::parse_from(arguments).command;
-            let env = environment(0, false)?;
+            let env = environment(GEN_MINER_ENV, 0, matches!(command, GeneratorCommand::Serve(_)))?;
             match command {
+                GeneratorCommand::Serve(args) => commands::generator::serve::run(&env, &args),
+                GeneratorCommand::Rehearse(args) => commands::generator::rehearse::run(&env, &args),
+                GeneratorCommand::Deliveries(args) => commands::generator::deliveries::run(&env, &args),
+                GeneratorCommand::Redeliver(args) => commands::generator::deliveries::redeliver(&env, &args),
                 GeneratorCommand::VerifyC2pa(args) => commands::generator::verify_c2pa::run(&env, &args),
                 GeneratorCommand::TrustAnchors(command) => {
                     commands::generator::trust_anchors::run(&env, &command)
@@ -75,7 +79,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         }
         _ => {
             let adit = Adit::parse_from(arguments);
-            let env = environment(adit.verbose, false)?;
+            let env = environment(ENV, adit.verbose, false)?;
             match adit.command {
                 AditCommand::Demo => commands::demo::run(&env),
                 AditCommand::Doctor(args) => commands::doctor::run(&env, &args),
@@ -89,9 +93,13 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The files in which settings are looked for, the first that is found.
+const ENV: &[&str] = &[".env"];
+const GEN_MINER_ENV: &[&str] = &[".env.gen_miner", ".env"];
+
 /// Reads the settings and starts the log: at `info` for a server and with `-v`, else only warnings.
-fn environment(verbose: u8, server: bool) -> Result<Environment, Failure> {
-    let env = Environment::from_process()?;
+fn environment(files: &[&str], verbose: u8, server: bool) -> Result<Environment, Failure> {
+    let env = Environment::from_process(files)?;
     log::start(&env, verbose, server)?;
     if let Some((file, bad_lines)) = env.file()
         && !bad_lines.is_empty()

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use adit_provenance::{Format, Verdict, Verifier, VerifyError};
+use adit_provenance::Format;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::check::Checker;
 use crate::service::{
     FetchMediaError, JobId, Kind, Location, Plan, Progress, Provider, Reconciled, Service, ServiceError,
     Services, Started,
@@ -59,7 +60,7 @@ pub struct Rules {
 pub struct Worker {
     store: Store,
     services: Services,
-    verifiers: Vec<Verifier>,
+    checker: Checker,
     webhook: Webhook,
     rules: Rules,
     stopping: watch::Sender<bool>,
@@ -97,16 +98,10 @@ impl From<StoreError> for Ended {
 }
 
 impl Worker {
-    /// A worker on these tasks: who makes media, what a validator of each era would say of them, and where they go.
+    /// A worker on these tasks: who makes media, who says what a validator would say of them, and where they go.
     #[must_use]
-    pub fn new(
-        store: Store,
-        services: Services,
-        verifiers: Vec<Verifier>,
-        webhook: Webhook,
-        rules: Rules,
-    ) -> Self {
-        Self { store, services, verifiers, webhook, rules, stopping: watch::Sender::new(false) }
+    pub fn new(store: Store, services: Services, checker: Checker, webhook: Webhook, rules: Rules) -> Self {
+        Self { store, services, checker, webhook, rules, stopping: watch::Sender::new(false) }
     }
 
     /// Works until `stop` is ready, and then until what is under way has come to a step from which the next start
@@ -372,17 +367,7 @@ impl Worker {
     async fn check(&self, mut claim: Claim) -> Result<(), StoreError> {
         let file = self.store.media_file(claim.task()).await?;
         let sent_at = DateTime::<Utc>::from_timestamp_millis(claim.task().accepted_at);
-        let verifiers = self.verifiers.clone();
-        let judging = tokio::task::spawn_blocking(move || {
-            for verifier in &verifiers {
-                if let Some(why) = refusal(&verifier.verify_file(&file)?, sent_at) {
-                    return Ok(Some(why));
-                }
-            }
-            Ok::<_, VerifyError>(None)
-        });
-        let judged = judging.await.map_err(|error| error.to_string());
-        match judged.and_then(|judged| judged.map_err(|error| error.to_string())) {
+        match self.checker.refusal(file, sent_at).await {
             Ok(None) => self.store.apply(&mut claim, Event::Checked).await,
             Ok(Some(why)) => self.end(&mut claim, Ended::Unacceptable(why)).await,
             // No word against the media, which are paid for: they are looked at again.
@@ -567,13 +552,6 @@ fn plan(service: &Service, task: &Task) -> Result<Plan, String> {
         Some(flaw) => Err(flaw.to_string()),
         None => Ok(plan),
     }
-}
-
-fn refusal(verdict: &Verdict, sent_at: Option<DateTime<Utc>>) -> Option<String> {
-    if let Some(refusal) = &verdict.refusal {
-        return Some(refusal.to_string());
-    }
-    verdict.freshness(Utc::now(), sent_at).err().map(|stale| stale.to_string())
 }
 
 /// Writes what comes. Where the disk does not take it, the sender is told by the pipe's end.

@@ -1,6 +1,8 @@
-//! Which IP addresses belong to the public Internet. Pure; who may be reached all the same is `guard`'s.
+//! Which IP addresses belong to the public Internet, and which is this host's own. Who may be reached all the same is
+//! `guard`'s.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 /// What a non-public address is, as a phrase; `None` for a public one.
 ///
@@ -12,6 +14,21 @@ pub fn not_public(address: IpAddr) -> Option<&'static str> {
         IpAddr::V4(address) => v4_not_public(address),
         IpAddr::V6(address) => v6_not_public(address),
     }
+}
+
+/// The address that this host has towards the internet, IPv4 where it has one. Nothing is sent: connecting a UDP socket
+/// only looks up the route.
+///
+/// # Errors
+/// Where the host has no way out.
+pub fn own_address() -> io::Result<IpAddr> {
+    let towards = |local: &str, remote: &str| {
+        let socket = UdpSocket::bind(local)?;
+        socket.connect(remote)?;
+        socket.local_addr().map(|address| address.ip())
+    };
+    // Documentation addresses, so that nobody is named.
+    towards("0.0.0.0:0", "203.0.113.1:9").or_else(|_| towards("[::]:0", "[2001:db8::1]:9"))
 }
 
 /// The address itself, or the IPv4 address that it carries.

@@ -26,7 +26,7 @@ mod error;
 mod guard;
 mod own;
 
-pub use address::not_public;
+pub use address::{not_public, own_address};
 pub use client::{Client, Limits, Response};
 pub use download::Download;
 pub use error::FetchError;

@@ -65,12 +65,12 @@ impl std::fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// The real one: this process's environment, and the file named by `ADIT_ENV_FILE` or else the
-    /// `.env` nearest upwards from the working directory.
+    /// The real one: this process's environment, and the file named by `ADIT_ENV_FILE` or else the first
+    /// of these names, such as `.env`, that is found upwards from the working directory.
     ///
     /// # Errors
     /// Where the file exists but cannot be read.
-    pub fn from_process() -> Result<Self, SettingError> {
+    pub fn from_process(files: &[&str]) -> Result<Self, SettingError> {
         // A name or value that is not UTF-8 belongs to no declared variable.
         let process: HashMap<_, _> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -78,7 +78,9 @@ impl Environment {
         let named = process.get(var::ENV_FILE.name).filter(|path| !path.is_empty());
         let file = match named {
             Some(path) => Some(PathBuf::from(path)),
-            None => std::env::current_dir().ok().and_then(|here| find_upwards(&here, ".env")),
+            None => std::env::current_dir()
+                .ok()
+                .and_then(|here| files.iter().find_map(|name| find_upwards(&here, name))),
         };
         Self::layered(process, file)
     }
@@ -230,6 +232,17 @@ impl Environment {
         Ok(self.text(var)?.map(|text| self.expand_home(text)))
     }
 
+    /// A path as [`Environment::path`] reads it; a relative one that the file sets is meant from the file's directory.
+    ///
+    /// # Errors
+    /// Where two names of the setting disagree.
+    pub fn path_by_file(&self, var: &'static Var) -> Result<Option<PathBuf>, SettingError> {
+        let Some(path) = self.path(var)? else { return Ok(None) };
+        let in_process = var.names().any(|name| self.process.contains_key(name));
+        let folder = self.file_path.as_deref().and_then(Path::parent).filter(|_| !in_process);
+        Ok(Some(folder.map_or_else(|| path.clone(), |folder| folder.join(&path))))
+    }
+
     /// The path that a text means: a leading `~` is `HOME`.
     #[must_use]
     pub fn expand_home(&self, text: &str) -> PathBuf {
@@ -340,6 +353,21 @@ mod tests {
         let secret = env.secret(&var::DOCKERHUB_TOKEN).unwrap().unwrap();
         assert_eq!(secret.expose_secret(), "dckr_pat_x");
         assert!(!format!("{secret:?} {env:?}").contains("dckr"));
+    }
+
+    #[test]
+    fn a_relative_path_of_the_file_is_meant_from_there() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "MINER_OUTPUT_DIR=./media\nMINER_STATE_DIR=/var/lib/state\n").unwrap();
+        let folder = file.path().parent().unwrap();
+        let env = |process: &[(&str, &str)]| {
+            let process = process.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+            Environment::layered(process, Some(file.path().to_owned())).unwrap()
+        };
+        let output = |env: &Environment| env.path_by_file(&var::OUTPUT_DIR).unwrap().unwrap();
+        assert_eq!(output(&env(&[])), folder.join("./media"));
+        assert_eq!(output(&env(&[("MINER_OUTPUT_DIR", "here")])), PathBuf::from("here"));
+        assert_eq!(env(&[]).path_by_file(&var::STATE_DIR).unwrap(), Some("/var/lib/state".into()));
     }
 
     #[test]

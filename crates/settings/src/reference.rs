@@ -1,8 +1,11 @@
-//! `env.example` and the reference page, rendered from the declarations.
+//! `env.example`, `.env.gen_miner.template` and the reference page, rendered from the declarations.
 
 use std::fmt::Write as _;
 
 use crate::var::{ALL, Example, Section, Var};
+
+/// What stands in `.env.gen_miner.template`; the others stand in `env.example`.
+const GENERATOR: [Section; 2] = [Section::Generator, Section::Services];
 
 fn of(section: Section) -> impl Iterator<Item = &'static Var> {
     ALL.iter().copied().filter(move |var| var.section == section)
@@ -12,7 +15,7 @@ fn of(section: Section) -> impl Iterator<Item = &'static Var> {
 #[must_use]
 pub fn env_example() -> String {
     let mut text = String::from("# Copy this file to .env and fill in your values.\n");
-    for section in Section::ALL {
+    for section in Section::ALL.into_iter().filter(|section| !GENERATOR.contains(section)) {
         let rule = if section == Section::PrivateMiner { "=" } else { "─" };
         let _ = match section {
             Section::Wallet | Section::PrivateMiner | Section::Adit => {
@@ -21,14 +24,32 @@ pub fn env_example() -> String {
             }
             _ => writeln!(text, "\n# {}", section.title()),
         };
-        for var in of(section) {
-            let _ = match var.example {
-                Example::Set(value) => writeln!(text, "{}={value}", var.name),
-                Example::Commented(value) => writeln!(text, "# {}={value}", var.name),
-            };
-        }
+        lines(&mut text, section);
     }
     text
+}
+
+/// The text of `.env.gen_miner.template`.
+#[must_use]
+pub fn gen_miner_template() -> String {
+    let mut text = String::from(
+        "# Copy this file to .env.gen_miner and fill in your values; docs/environment.md says what each means.\n\n\
+         # Wallet\nBT_WALLET_NAME=miner1\nBT_WALLET_HOTKEY=default\n",
+    );
+    for section in GENERATOR {
+        let _ = writeln!(text, "\n# {}", section.title());
+        lines(&mut text, section);
+    }
+    text
+}
+
+fn lines(text: &mut String, section: Section) {
+    for var in of(section) {
+        let _ = match var.example {
+            Example::Set(value) => writeln!(text, "{}={value}", var.name),
+            Example::Commented(value) => writeln!(text, "# {}={value}", var.name),
+        };
+    }
 }
 
 /// The text of `docs/environment.md`.
@@ -37,7 +58,8 @@ pub fn page() -> String {
     let mut text = String::from(
         "# Environment variables\n\n\
          The process environment wins over `.env` (the nearest one upwards from the working directory, or the file \
-         named by `ADIT_ENV_FILE`), and that over the default. ` # comments` after a value are removed in both. \
+         named by `ADIT_ENV_FILE`), and that over the default. `gascli` and `adit doctor gascli` look for \
+         `.env.gen_miner` first. ` # comments` after a value are removed in both. \
          Names in the second column mean the same.\n",
     );
     for section in Section::ALL {
@@ -57,10 +79,15 @@ pub fn page() -> String {
 mod tests {
     use super::*;
 
-    // `UPDATE_EXPECT=1 cargo test -p adit-settings` rewrites both files.
+    // `UPDATE_EXPECT=1 cargo test -p adit-settings` rewrites the files.
     #[test]
     fn env_example_is_what_the_declarations_say() {
         expect_test::expect_file!["../../../env.example"].assert_eq(&env_example());
+    }
+
+    #[test]
+    fn the_generators_template_is_what_the_declarations_say() {
+        expect_test::expect_file!["../../../.env.gen_miner.template"].assert_eq(&gen_miner_template());
     }
 
     #[test]
@@ -78,10 +105,16 @@ mod tests {
     }
 
     #[test]
-    fn env_example_reads_back_to_its_own_values() {
-        let parsed = crate::dotenv::parse(&env_example(), |_| None);
-        assert!(parsed.bad_lines.is_empty());
-        let repo = parsed.pairs.iter().find(|(name, _)| name == "DOCKERHUB_REPO");
-        assert_eq!(repo.map(|(_, value)| value.as_str()), Some("pt-solution"));
+    fn the_examples_read_back_to_their_own_values() {
+        for (text, name, value) in [
+            (env_example(), "DOCKERHUB_REPO", "pt-solution"),
+            (gen_miner_template(), "IMAGE_SERVICE", "openrouter"),
+            (gen_miner_template(), "BT_NETUID", "379"),
+        ] {
+            let parsed = crate::dotenv::parse(&text, |_| None);
+            assert!(parsed.bad_lines.is_empty());
+            let found = parsed.pairs.iter().find(|(found, _)| found == name);
+            assert_eq!(found.map(|(_, value)| value.as_str()), Some(value));
+        }
     }
 }

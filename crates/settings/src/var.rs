@@ -13,22 +13,25 @@ pub enum Section {
     FiberSecurity,
     /// The two security switches.
     Toggles,
-    /// The paid services of subnet 34's generative miner.
+    /// Subnet 34's generative miner.
+    Generator,
+    /// The paid services that it calls.
     Services,
     /// Adit's own: limits, predictor, logging.
     Adit,
 }
 
 impl Section {
-    /// Every section in the order of `env.example`.
-    pub const ALL: [Self; 7] = [
+    /// Every section in the order of `env.example`, and then of `.env.gen_miner.template`.
+    pub const ALL: [Self; 8] = [
         Self::Wallet,
         Self::PrivateMiner,
         Self::DockerHub,
         Self::FiberSecurity,
         Self::Toggles,
-        Self::Services,
         Self::Adit,
+        Self::Generator,
+        Self::Services,
     ];
 
     /// The heading a person reads.
@@ -40,6 +43,7 @@ impl Section {
             Self::DockerHub => "DockerHub - miners use their own private repo",
             Self::FiberSecurity => "Fiber security",
             Self::Toggles => "Security toggles (default: true)",
+            Self::Generator => "Generative miner (subnet 34)",
             Self::Services => "Generation services (subnet 34)",
             Self::Adit => "Adit (every one optional)",
         }
@@ -101,13 +105,13 @@ impl Var {
 }
 
 use Example::{Commented, Set};
-use Section::{Adit, DockerHub, FiberSecurity, PrivateMiner, Services, Toggles, Wallet};
+use Section::{Adit, DockerHub, FiberSecurity, Generator, PrivateMiner, Services, Toggles, Wallet};
 
 macro_rules! declare {
     ($($constant:ident = $var:expr;)*) => {
         $(#[doc = concat!("`", stringify!($constant), "`: see its `help`.")]
         pub static $constant: Var = $var;)*
-        /// Every variable, in the order of `env.example`.
+        /// Every variable, in the order of the sections.
         pub static ALL: &[&Var] = &[$(&$constant),*];
     };
 }
@@ -185,53 +189,6 @@ declare! {
     VERIFY_ENABLED = public("VERIFY_ENABLED", Toggles, Set("true"),
         "Signature check. On only for exactly true, 1 or yes in any case.").or("true");
 
-    IMAGE_SERVICE = public("IMAGE_SERVICE", Services, Commented("openrouter    # openai, openrouter, stabilityai, or none"),
-        "Service that makes pictures: openai, openrouter, stabilityai or none. With neither this nor VIDEO_SERVICE set, the first service that has a key and can; with only the other one set, none.");
-    VIDEO_SERVICE = public("VIDEO_SERVICE", Services, Commented("openrouter    # openrouter, runway, or none"),
-        "Service that makes videos: openrouter, runway, openai (whose API is shut down) or none. As IMAGE_SERVICE.");
-    OPENAI_API_KEY = public("OPENAI_API_KEY", Services, Commented("sk-…"),
-        "API key of OpenAI.").secret();
-    OPENAI_BASE_URL = public("OPENAI_BASE_URL", Services, Commented("https://api.openai.com/v1"),
-        "Base URL of OpenAI's API, or of one that speaks alike.").or("https://api.openai.com/v1");
-    OPENAI_IMAGE_MODEL = public("ADIT_OPENAI_IMAGE_MODEL", Services, Commented("gpt-image-2.6-sunburst"),
-        "OpenAI's model for pictures. The default is the guide's, which OpenAI has shut down: it serves with another OPENAI_BASE_URL only.").or("dall-e-3");
-    OPENAI_IMAGE_PRICE = public("ADIT_OPENAI_IMAGE_PRICE_USD", Services, Commented("0.07"),
-        "What a picture by OpenAI costs, in USD. Default: an estimate by model and size.");
-    OPENAI_VIDEO_MODEL = public("ADIT_OPENAI_VIDEO_MODEL", Services, Commented("sora-2"),
-        "OpenAI's model for videos, for requests that name none.").or("sora-2");
-    OPENAI_VIDEO_PRICE = public("ADIT_OPENAI_VIDEO_PRICE_USD", Services, Commented("0.10"),
-        "What a second of video by OpenAI costs, in USD. Default: an estimate by model.");
-    OPENROUTER_API_KEY = public("OPEN_ROUTER_API_KEY", Services, Commented("sk-or-…"),
-        "API key of OpenRouter.").secret();
-    OPENROUTER_BASE_URL = public("ADIT_OPENROUTER_BASE_URL", Services, Commented("https://openrouter.ai/api/v1"),
-        "Base URL of OpenRouter's API.").or("https://openrouter.ai/api/v1");
-    OPENROUTER_IMAGE_MODEL = public("ADIT_OPENROUTER_IMAGE_MODEL", Services, Commented("google/gemini-3-pro-image-preview"),
-        "OpenRouter's model for pictures, for requests that name none.").or("google/gemini-3-pro-image-preview");
-    OPENROUTER_IMAGE_PRICE = public("ADIT_OPENROUTER_IMAGE_PRICE_USD", Services, Commented("0.134"),
-        "What a picture by OpenRouter costs, in USD. Default: an estimate by model and tier.");
-    OPENROUTER_VIDEO_MODEL = public("ADIT_OPENROUTER_VIDEO_MODEL", Services, Commented("google/veo-3.1-lite"),
-        "OpenRouter's model for videos, for requests that name none: one of google/veo-3.1, -fast, -lite, bytedance/seedance-2.0, -fast.").or("google/veo-3.1-lite");
-    OPENROUTER_VIDEO_PRICE = public("ADIT_OPENROUTER_VIDEO_PRICE_USD", Services, Commented("0.05"),
-        "What a second of video by OpenRouter costs, in USD. Default: an estimate by model and tier.");
-    STABILITY_API_KEY = public("STABILITY_API_KEY", Services, Commented("sk-…"),
-        "API key of Stability AI.").secret();
-    STABILITY_BASE_URL = public("ADIT_STABILITY_BASE_URL", Services, Commented("https://api.stability.ai"),
-        "Base URL of Stability AI's API.").or("https://api.stability.ai");
-    STABILITY_IMAGE_MODEL = public("ADIT_STABILITY_IMAGE_MODEL", Services, Commented("sd3.5-medium"),
-        "Stability AI's model, for requests that name none: sd3.5-medium, sd3.5-large, ultra or core.").or("sd3.5-medium");
-    STABILITY_IMAGE_PRICE = public("ADIT_STABILITY_IMAGE_PRICE_USD", Services, Commented("0.035"),
-        "What a picture by Stability AI costs, in USD. Default: an estimate by model.");
-    RUNWAY_API_KEY = public("RUNWAYML_API_KEY", Services, Commented("key_…"),
-        "API key of Runway.").secret();
-    RUNWAY_API_SECRET = public("RUNWAYML_API_SECRET", Services, Commented("key_…"),
-        "The same key under the name of Runway's own library; used where RUNWAYML_API_KEY is empty.").secret();
-    RUNWAY_BASE_URL = public("RUNWAYML_BASE_URL", Services, Commented("https://api.dev.runwayml.com"),
-        "Base URL of Runway's API.").or("https://api.dev.runwayml.com");
-    RUNWAY_VIDEO_MODEL = public("ADIT_RUNWAY_VIDEO_MODEL", Services, Commented("veo3.1"),
-        "Runway's model, for requests that name none: veo3.1, veo3.1_fast, veo3, seedance2 or seedance2_fast.").or("veo3.1");
-    RUNWAY_VIDEO_PRICE = public("ADIT_RUNWAY_VIDEO_PRICE_USD", Services, Commented("0.40"),
-        "What a second of video by Runway costs, in USD. Default: an estimate by model and size.");
-
     HOTKEY_ADDRESS = public("ADIT_HOTKEY", Adit, Commented("5…"),
         "The miner's own hotkey as an ss58 address. With it no wallet file is needed: checking a signature takes no secret.");
     WALLET_PASSWORD_FILE = public("ADIT_WALLET_PASSWORD_FILE", Adit, Commented("/run/secrets/wallet-password"),
@@ -295,4 +252,98 @@ declare! {
         "A file to read instead of the nearest .env; only the process environment can name it.");
     LOG = public("ADIT_LOG", Adit, Commented("info"),
         "Log level: error, warn, info, debug or trace.").or("info");
+
+    GENERATOR_NETUID = public("BT_NETUID", Generator, Set("379    # 34 for mainnet, 379 for testnet"),
+        "Subnet number: 34 on mainnet, 379 on testnet.").or("379");
+    GENERATOR_ENDPOINT = public("BT_CHAIN_ENDPOINT", Generator, Set("wss://test.finney.opentensor.ai:443"),
+        "Network name (finney, test, local) or websocket URL of the chain. Mainnet: wss://entrypoint-finney.opentensor.ai:443.").or("wss://test.finney.opentensor.ai:443");
+    AXON_PORT = public("BT_AXON_PORT", Generator, Set("8093"),
+        "TCP port that the generative miner listens on and publishes, 1 to 65535; 0 takes a free one.").or("8093");
+    AXON_IP = public("BT_AXON_IP", Generator, Set("0.0.0.0"),
+        "Address that it listens on. It is published too where it is a public one.").or("0.0.0.0");
+    AXON_EXTERNAL_IP = public("BT_AXON_EXTERNAL_IP", Generator, Commented("203.0.113.10"),
+        "Address that is published on chain. auto, or unset: BT_AXON_IP or this host's own where that is public, else what ADIT_PUBLIC_IP_URL says.").or("auto");
+    PUBLIC_IP_URL = public("ADIT_PUBLIC_IP_URL", Generator, Commented("https://checkip.amazonaws.com"),
+        "URL that answers with the address it is asked from, as text: for hosts behind a router or in a cloud.").or("https://checkip.amazonaws.com");
+    OUTPUT_DIR = public("MINER_OUTPUT_DIR", Generator, Set("./miner_generated_content"),
+        "Directory for generated media. A relative one in the file is meant from the file's directory.").or("./miner_generated_content");
+    STATE_DIR = public("MINER_STATE_DIR", Generator, Commented("./miner_generated_content/.gen_miner_state"),
+        "Directory for the tasks (tasks.db), on this host's own disk. Default: .gen_miner_state in MINER_OUTPUT_DIR.");
+    SAVE_LOCALLY = public("MINER_SAVE_LOCALLY", Generator, Set("true"),
+        "Keeps media for good, each with a JSON file that says what it is. On for true, 1 or yes; off: media go ADIT_KEEP_HOURS after their task's end.").or("false");
+    KEEP_HOURS = public("ADIT_KEEP_HOURS", Generator, Commented("24"),
+        "How long an ended task is kept, in hours, 1 to 8760.").or("24");
+    MAX_CONCURRENT_TASKS = public("MINER_MAX_CONCURRENT_TASKS", Generator, Set("5"),
+        "Tasks in work at once, 1 to 1000.").or("5");
+    TASK_TIMEOUT = public("MINER_TASK_TIMEOUT", Generator, Set("300"),
+        "Time for a paid call with all that follows it up to the media, in seconds, 1 to 7200.").or("300");
+    TASK_QUEUE = public("ADIT_TASK_QUEUE", Generator, Commented("50"),
+        "Tasks of each modality that may wait for a paid call, 1 to 1000000; more get 503, which costs no reward.").or("50");
+    DAILY_BUDGET = public("MINER_DAILY_BUDGET_USD", Generator, Commented("20"),
+        "Most that the paid calls of one UTC day may cost, in USD. Default: no limit.");
+    FAIL_OVER = public("ADIT_FAIL_OVER", Generator, Commented("false"),
+        "Pays another service that has a key where the chosen one failed. On for true, 1 or yes.").or("false");
+    NO_FORCE_VALIDATOR_PERMIT = public("MINER_NO_FORCE_VALIDATOR_PERMIT", Generator, Commented("false"),
+        "Lets every hotkey of the subnet ask, and not only those with a stake of 20000 or more. On for exactly true.").or("false");
+    DATABASE_URL = public("DATABASE_URL", Generator, Commented("postgres://user:password@host/name"),
+        "Where the tasks are kept: PostgreSQL, by which several hosts serve one queue, or sqlite:///path. Default: tasks.db in MINER_STATE_DIR.").secret();
+    BT_LOGGING_LEVEL = public("BT_LOGGING_LEVEL", Generator, Set("INFO"),
+        "Log level of the generative miner, where ADIT_LOG is not set: error, warning, info, debug or trace, in any case.");
+    DEVICE = public("MINER_DEVICE", Generator, Commented("auto"),
+        "Deprecated and without effect: nothing is generated on this host.");
+    WORKER_THREADS = public("MINER_WORKER_THREADS", Generator, Commented("2"),
+        "Deprecated and without effect.");
+    AUTO_UPDATE = public("AUTO_UPDATE", Generator, Commented("false"),
+        "Accepted and without effect.");
+    HUGGINGFACE_TOKEN = public("HUGGINGFACE_HUB_TOKEN", Generator, Commented(""),
+        "Accepted and without effect: the generative miner loads no models.").secret();
+    HF_HOME = public("HF_HOME", Generator, Commented("~/.cache/huggingface"),
+        "Accepted and without effect.");
+
+    IMAGE_SERVICE = public("IMAGE_SERVICE", Services, Set("openrouter    # openai, openrouter, stabilityai, or none"),
+        "Service that makes pictures: openai, openrouter, stabilityai or none. With neither this nor VIDEO_SERVICE set, the first service that has a key and can; with only the other one set, none.");
+    VIDEO_SERVICE = public("VIDEO_SERVICE", Services, Set("openrouter    # openrouter, runway, or none"),
+        "Service that makes videos: openrouter, runway, openai (whose API is shut down) or none. As IMAGE_SERVICE.");
+    OPENAI_API_KEY = public("OPENAI_API_KEY", Services, Set(""),
+        "API key of OpenAI.").secret();
+    OPENAI_BASE_URL = public("OPENAI_BASE_URL", Services, Commented("https://api.openai.com/v1"),
+        "Base URL of OpenAI's API, or of one that speaks alike.").or("https://api.openai.com/v1");
+    OPENAI_IMAGE_MODEL = public("ADIT_OPENAI_IMAGE_MODEL", Services, Commented("gpt-image-2.6-sunburst"),
+        "OpenAI's model for pictures. The default is the guide's, which OpenAI has shut down: it serves with another OPENAI_BASE_URL only.").or("dall-e-3");
+    OPENAI_IMAGE_PRICE = public("ADIT_OPENAI_IMAGE_PRICE_USD", Services, Commented("0.07"),
+        "What a picture by OpenAI costs, in USD. Default: an estimate by model and size.");
+    OPENAI_VIDEO_MODEL = public("ADIT_OPENAI_VIDEO_MODEL", Services, Commented("sora-2"),
+        "OpenAI's model for videos, for requests that name none.").or("sora-2");
+    OPENAI_VIDEO_PRICE = public("ADIT_OPENAI_VIDEO_PRICE_USD", Services, Commented("0.10"),
+        "What a second of video by OpenAI costs, in USD. Default: an estimate by model.");
+    OPENROUTER_API_KEY = public("OPEN_ROUTER_API_KEY", Services, Set(""),
+        "API key of OpenRouter.").secret();
+    OPENROUTER_BASE_URL = public("ADIT_OPENROUTER_BASE_URL", Services, Commented("https://openrouter.ai/api/v1"),
+        "Base URL of OpenRouter's API.").or("https://openrouter.ai/api/v1");
+    OPENROUTER_IMAGE_MODEL = public("ADIT_OPENROUTER_IMAGE_MODEL", Services, Commented("google/gemini-3-pro-image-preview"),
+        "OpenRouter's model for pictures, for requests that name none.").or("google/gemini-3-pro-image-preview");
+    OPENROUTER_IMAGE_PRICE = public("ADIT_OPENROUTER_IMAGE_PRICE_USD", Services, Commented("0.134"),
+        "What a picture by OpenRouter costs, in USD. Default: an estimate by model and tier.");
+    OPENROUTER_VIDEO_MODEL = public("ADIT_OPENROUTER_VIDEO_MODEL", Services, Commented("google/veo-3.1-lite"),
+        "OpenRouter's model for videos, for requests that name none: one of google/veo-3.1, -fast, -lite, bytedance/seedance-2.0, -fast.").or("google/veo-3.1-lite");
+    OPENROUTER_VIDEO_PRICE = public("ADIT_OPENROUTER_VIDEO_PRICE_USD", Services, Commented("0.05"),
+        "What a second of video by OpenRouter costs, in USD. Default: an estimate by model and tier.");
+    STABILITY_API_KEY = public("STABILITY_API_KEY", Services, Set(""),
+        "API key of Stability AI.").secret();
+    STABILITY_BASE_URL = public("ADIT_STABILITY_BASE_URL", Services, Commented("https://api.stability.ai"),
+        "Base URL of Stability AI's API.").or("https://api.stability.ai");
+    STABILITY_IMAGE_MODEL = public("ADIT_STABILITY_IMAGE_MODEL", Services, Commented("sd3.5-medium"),
+        "Stability AI's model, for requests that name none: sd3.5-medium, sd3.5-large, ultra or core.").or("sd3.5-medium");
+    STABILITY_IMAGE_PRICE = public("ADIT_STABILITY_IMAGE_PRICE_USD", Services, Commented("0.035"),
+        "What a picture by Stability AI costs, in USD. Default: an estimate by model.");
+    RUNWAY_API_KEY = public("RUNWAYML_API_KEY", Services, Set(""),
+        "API key of Runway.").secret();
+    RUNWAY_API_SECRET = public("RUNWAYML_API_SECRET", Services, Commented("key_…"),
+        "The same key under the name of Runway's own library; used where RUNWAYML_API_KEY is empty.").secret();
+    RUNWAY_BASE_URL = public("RUNWAYML_BASE_URL", Services, Commented("https://api.dev.runwayml.com"),
+        "Base URL of Runway's API.").or("https://api.dev.runwayml.com");
+    RUNWAY_VIDEO_MODEL = public("ADIT_RUNWAY_VIDEO_MODEL", Services, Commented("veo3.1"),
+        "Runway's model, for requests that name none: veo3.1, veo3.1_fast, veo3, seedance2 or seedance2_fast.").or("veo3.1");
+    RUNWAY_VIDEO_PRICE = public("ADIT_RUNWAY_VIDEO_PRICE_USD", Services, Commented("0.40"),
+        "What a second of video by Runway costs, in USD. Default: an estimate by model and size.");
 }

@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
+use adit_generative::task::{State, TaskId};
+use adit_generative::{Modality, Usd};
 use adit_provenance::Era;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::wallet::{PasswordArgs, WalletArgs};
 
 /// `gascli`: the generative miner of subnet 34.
 #[derive(Debug, Parser)]
@@ -12,7 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     name = "gascli",
     version,
     about = "Mine subnet 34 (BitMind): the generative track",
-    after_help = "Settings come from the environment and the nearest .env; docs/environment.md lists them."
+    after_help = "Settings come from the environment and the nearest .env.gen_miner; docs/environment.md lists them."
 )]
 pub(crate) struct Gascli {
     #[command(subcommand)]
@@ -28,6 +32,40 @@ pub(crate) enum GascliCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GeneratorCommand {
+    /// Run the generative miner in the foreground
+    #[command(
+        after_help = "Settings come from the environment and the nearest .env.gen_miner (copy .env.gen_miner.template). \
+        SIGTERM lets paid calls end; what is left is gone on with at the next start.\n\n\
+        Examples:\n  \
+        gascli generator serve\n  \
+        BT_AXON_PORT=9000 gascli generator serve"
+    )]
+    Serve(Serve),
+    /// Play the validator to a miner of one's own: request, paid call, C2PA check, webhook
+    #[command(
+        after_help = "A whole miner runs for it on loopback, apart from the one that serves: no chain, a task store \
+        of its own. The services that the settings choose are called and paid, after a question; --stand-in costs \
+        nothing. Exit code 1 where a validator would not credit a task.\n\n\
+        Examples:\n  \
+        gascli generator rehearse --stand-in\n  \
+        gascli generator rehearse --modality image --tier 2K\n  \
+        gascli generator rehearse --count 3 --budget 2 --yes --output rehearsed --json"
+    )]
+    Rehearse(Rehearse),
+    /// Show tasks that are not delivered, and those that never were: the dead letters
+    #[command(after_help = "Examples:\n  \
+        gascli generator deliveries\n  \
+        gascli generator deliveries --state refused,uncertain\n  \
+        gascli generator deliveries --all --limit 500 --json\n  \
+        gascli generator deliveries --validators")]
+    Deliveries(Deliveries),
+    /// Have a dead letter delivered after all, by the miner that runs or the next that starts
+    #[command(
+        after_help = "The validator decides: one that has closed the task answers that it knows none.\n\n\
+        Examples:\n  \
+        gascli generator redeliver 5f2b4c1e-6c1d-4f7e-9f55-3a1f0c6f2f10"
+    )]
+    Redeliver(Redeliver),
     /// Say whether validators would accept a file's C2PA data, and what would make them
     #[command(
         name = "verify-c2pa",
@@ -44,6 +82,80 @@ pub(crate) enum GeneratorCommand {
     /// List and update the certificates that validators trust
     #[command(subcommand)]
     TrustAnchors(TrustAnchorsCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// Call services that stand in for the paid ones and sign under an authority made for it
+    #[arg(long)]
+    pub(crate) stand_in: bool,
+    /// What to ask for [default: all that the settings choose a service for]
+    #[arg(long, value_name = "image|video")]
+    pub(crate) modality: Option<Modality>,
+    /// The tier that is asked for: 1K, 2K, 4K of pictures, 480p, 720p, 1080p of videos [default: the lowest]
+    #[arg(long, value_name = "TIER", value_parser = ["1K", "2K", "4K", "480p", "720p", "1080p"])]
+    pub(crate) tier: Option<String>,
+    /// Whose requests: those of the guide's time name no tier
+    #[arg(long, value_enum, default_value = "head")]
+    pub(crate) era: EraArg,
+    /// What to draw
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "a lighthouse on a cliff at dusk, waves below, photograph"
+    )]
+    pub(crate) prompt: String,
+    /// Rounds
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) count: u32,
+    /// The most that it may cost, in USD
+    #[arg(long, value_name = "USD")]
+    pub(crate) budget: Option<Usd>,
+    /// Keep the media in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Pay without asking
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deliveries {
+    /// Tasks in these states only, separated by commas
+    #[arg(long, value_name = "STATES", value_delimiter = ',', conflicts_with_all = ["all", "validators"])]
+    pub(crate) state: Vec<State>,
+    /// Tasks in every state
+    #[arg(long, conflicts_with = "validators")]
+    pub(crate) all: bool,
+    /// How each validator's tasks stand
+    #[arg(long)]
+    pub(crate) validators: bool,
+    /// The newest so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Redeliver {
+    /// The task's id, as `deliveries` shows it
+    pub(crate) task: TaskId,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

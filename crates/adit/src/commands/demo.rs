@@ -1,6 +1,7 @@
 //! `adit demo`: a drawn match, a miner with its security on, and validators that challenge it; then the verdicts
-//! that subnet 34's validators would reach on signed and unsigned files.
+//! that subnet 34's validators would reach on signed and unsigned files, and the generative miner between stand-ins.
 
+mod generative;
 mod provenance;
 
 use std::collections::HashMap;
@@ -60,7 +61,8 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
         }
         summary(&shown);
         let judged_right = provenance::show(&stage.clip)?;
-        let passed = judged_right && shown.iter().all(|(_, report)| report.passed());
+        let credited = generative::show().await?;
+        let passed = judged_right && credited && shown.iter().all(|(_, report)| report.passed());
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }

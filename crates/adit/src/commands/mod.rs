@@ -7,6 +7,7 @@ pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod generator;
 pub(crate) mod healthcheck;
+mod names;
 mod password;
 pub(crate) mod rehearse;
 mod run_as;

@@ -6,7 +6,7 @@
 mod request;
 mod routes;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use adit_auth::epistula::Gate;
@@ -37,8 +37,8 @@ pub struct Miner {
 /// What `/miner_info` says, besides services and counts.
 #[derive(Debug, Clone)]
 pub struct About {
-    /// The miner's place on the subnet.
-    pub uid: u16,
+    /// The miner's place on the subnet, once the chain has said it.
+    pub uid: Arc<OnceLock<u16>>,
     /// Its hotkey (ss58).
     pub hotkey: String,
     /// `MINER_MAX_CONCURRENT_TASKS`.

@@ -157,7 +157,7 @@ async fn miner_info(State(miner): State<Arc<Miner>>) -> Response<Body> {
     };
     let about = &miner.about;
     let body = json!({
-        "uid": about.uid,
+        "uid": about.uid.get(),
         "hotkey": about.hotkey,
         "miner_type": "GENERATOR",
         "services": miner.services.info(),

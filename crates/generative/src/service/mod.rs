@@ -402,6 +402,12 @@ impl Service {
         Ok(openai::find(&list, plan, asked).map_or(Reconciled::Unknown, Reconciled::Found))
     }
 
+    /// The model for requests that name none, where this service makes such a thing at all.
+    #[must_use]
+    pub fn model_name(&self, modality: Modality) -> Option<&str> {
+        self.model(modality).map(|model| &*model.name)
+    }
+
     fn model(&self, modality: Modality) -> Option<&Model> {
         match modality {
             Modality::Image => self.image.as_ref(),

@@ -1,6 +1,6 @@
 //! A miner with a task store of its own, and requests to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use adit_auth::epistula::Gate;
@@ -62,7 +62,7 @@ impl Fixture {
             services,
             daily_budget: wanted.daily_budget,
             about: About {
-                uid: 7,
+                uid: Arc::new(OnceLock::from(7)),
                 hotkey: "5Miner".to_owned(),
                 concurrency: 5,
                 task_timeout: Duration::from_secs(300),

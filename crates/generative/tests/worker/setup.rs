@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use adit_auth::StakeTable;
 use adit_auth::epistula::Policy;
 use adit_generative::Modality;
+use adit_generative::check::Checker;
 use adit_generative::service::Services;
 use adit_generative::task::{Address, Config, Request, Store, Task, TaskId};
 use adit_generative::webhook::Webhook;
@@ -122,11 +123,11 @@ impl Bench {
         let guard = AddressGuard::public_only().allowing(options.webhooks).unwrap();
         let client = Client::new(guard).unwrap();
         let make = move |store| {
-            let verifiers = Era::ALL.map(|era| Verifier::new(&anchors, era).unwrap()).to_vec();
+            let checker = Checker::Here(Era::ALL.map(|era| Verifier::new(&anchors, era).unwrap()).to_vec());
             let webhook = Webhook::new(Arc::new(Keypair::from_seed(&miner_seed)), client.clone());
             let timeout = Duration::from_secs(30);
             let rules = Rules { concurrency: 5, timeout, fail_over: options.fail_over };
-            Worker::new(store, services.clone(), verifiers, webhook, rules)
+            Worker::new(store, services.clone(), checker, webhook, rules)
         };
         let mut bench = Self {
             providers,

@@ -1,12 +1,12 @@
 //! `adit axon set`, `show` and `probe`.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use adit_chain::{AxonInfo, Call, Netuid};
 use adit_keys::Hotkey;
-use adit_outbound::{AddressGuard, Client, FetchError, Limits, not_public};
+use adit_outbound::{AddressGuard, Client, FetchError, Limits, not_public, own_address};
 use adit_settings::{Environment, var};
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -39,7 +39,7 @@ async fn set(env: &Environment, args: &SetAxon) -> Result<ExitCode, Failure> {
         Some(port) => port,
         None => env.parsed(&var::MINER_PORT, "a port from 0 to 65535")?,
     };
-    let ip = args.ip.map_or_else(own_address, Ok)?;
+    let ip = args.ip.map_or_else(public_address, Ok)?;
     let axon = AxonInfo::new(SocketAddr::new(ip, port))
         .map_err(|error| Failure::new(error).hint("name this host's public address with --ip and --port"))?;
     if let Some(what) = not_public(ip) {
@@ -90,18 +90,11 @@ fn done(args: &SetAxon, netuid: Netuid, axon: &AxonInfo, hotkey: &Hotkey, sent: 
     ExitCode::SUCCESS
 }
 
-/// The address that this host has towards the internet. Nothing is sent: connecting a UDP socket only
-/// looks up the route.
-pub(crate) fn own_address() -> Result<IpAddr, Failure> {
-    let towards = |local: &str, remote: &str| {
-        let socket = UdpSocket::bind(local)?;
-        socket.connect(remote)?;
-        socket.local_addr().map(|address| address.ip())
-    };
-    // Documentation addresses, so that nobody is named.
-    let found = towards("0.0.0.0:0", "203.0.113.1:9").or_else(|_| towards("[::]:0", "[2001:db8::1]:9"));
+/// This host's own address, where it is a public one.
+pub(crate) fn public_address() -> Result<IpAddr, Failure> {
     let hint = "name the address at which validators reach this miner: --ip 203.0.113.10";
-    let ip = found.map_err(|error| Failure::new(format!("this host has no way out: {error}")).hint(hint))?;
+    let ip = own_address()
+        .map_err(|error| Failure::new(format!("this host has no way out: {error}")).hint(hint))?;
     match not_public(ip) {
         None => Ok(ip),
         Some(what) => Err(Failure::new(format!(

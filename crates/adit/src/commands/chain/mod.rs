@@ -7,7 +7,7 @@ mod subnet;
 mod transfer;
 
 pub(crate) use axon::run as axon;
-pub(crate) use axon::{own_address, reach};
+pub(crate) use axon::{public_address, reach};
 pub(crate) use commitment::{await_reveal, run as commitment};
 pub(crate) use metagraph::run as metagraph;
 pub(crate) use subnet::run as subnet;

@@ -10,7 +10,7 @@ use super::Check;
 use super::chain::{Seen, is_registered};
 use super::server::Server;
 use super::sv::Miner;
-use crate::commands::chain::{own_address, reach};
+use crate::commands::chain::{public_address, reach};
 
 /// The address on chain beside what is served here.
 pub(super) fn published(miner: &Miner, seen: Option<&Seen>) -> Check {
@@ -32,7 +32,7 @@ pub(super) fn published(miner: &Miner, seen: Option<&Seen>) -> Check {
         );
     };
     match miner.port {
-        Ok(port) => judge(axon, port, own_address().ok()),
+        Ok(port) => judge(axon, port, public_address().ok()),
         Err(why) => Check::skipped(NAME, format!("{axon} is published, but {why}")),
     }
 }
@@ -96,7 +96,7 @@ pub(super) async fn reachable(miner: &Miner, seen: Option<&Seen>, server: &Serve
     let left = until.saturating_duration_since(Instant::now());
     let answer = timeout_at(until, reach(axon, left / 2)).await;
     let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {:.1} s", left.as_secs_f32())));
-    judge_reach(axon, answer, own_address().ok(), left)
+    judge_reach(axon, answer, public_address().ok(), left)
 }
 
 fn judge_reach(

@@ -1,5 +1,8 @@
 //! `gascli generator …`.
 
+pub(crate) mod deliveries;
+pub(crate) mod rehearse;
+pub(crate) mod serve;
 pub(crate) mod trust_anchors;
 pub(crate) mod verify_c2pa;
 

@@ -59,7 +59,7 @@ fn warn_of_expiry(anchors: &TrustAnchors, now: DateTime<Utc>) {
     }
 }
 
-fn folder(env: &Environment) -> Result<PathBuf, Failure> {
+pub(super) fn folder(env: &Environment) -> Result<PathBuf, Failure> {
     let named = env.path(&var::TRUST_ANCHORS_FOLDER)?;
     let folder = match named {
         Some(folder) => Some(folder),
@@ -140,26 +140,68 @@ fn expiry(anchor: &Anchor, now: DateTime<Utc>) -> String {
 }
 
 /// Why a file is left as it was.
+#[derive(Debug, thiserror::Error)]
 enum NotUpdated {
+    #[error("not fetched: {0}")]
     Fetch(FetchError),
+    #[error("refused: {0}")]
     Refused(AnchorError),
+    #[error("not written: {0}")]
     Disk(std::io::Error),
+}
+
+impl NotUpdated {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Fetch(_) => "check the network, or name another place: ADIT_TRUST_ANCHORS_URL",
+            Self::Refused(_) => VOUCH,
+            Self::Disk(_) => "ADIT_DATA_DIR names another directory for what Adit keeps",
+        }
+    }
+}
+
+/// Fetches the files where none are there, as before the first start of a miner.
+pub(super) async fn fetch_missing(env: &Environment) -> Result<(), Failure> {
+    let (folder, extra) = (folder(env)?, extra(env)?);
+    match TrustAnchors::load(&folder, &extra) {
+        Err(AnchorError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+        // Whatever else is wrong with them is for the operator.
+        Err(error) => return Err(unusable(error)),
+        Ok(_) => return load(env).map(drop),
+    }
+    tracing::info!("fetching the certificates that validators trust into {}", folder.display());
+    let fetched = fetch(env, &folder, &extra).await?;
+    let refused = fetched.iter().find_map(|(file, fetched)| Some((file, fetched.as_ref().err()?)));
+    match refused {
+        Some((file, why)) => Err(Failure::new(format!("the trust anchor {file}: {why}")).hint(why.hint())),
+        None => load(env).map(drop),
+    }
+}
+
+type Fetched = Vec<(String, Result<(Vec<Anchor>, bool), NotUpdated>)>;
+
+/// Each file of the subnet's repository, and how it went.
+async fn fetch(env: &Environment, folder: &Path, extra: &[ExtraFile]) -> Result<Fetched, Failure> {
+    let base = env.required(&var::TRUST_ANCHORS_URL)?.trim_end_matches('/').to_owned();
+    let client = Client::new(AddressGuard::unrestricted())?;
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::new(format!("cannot make {}: {error}", folder.display())))?;
+    let mut fetched = Vec::new();
+    // A path of the operator's own is no name in the subnet's repository.
+    for file in AnchorFile::all(extra).into_iter().filter(|file| file.path.components().count() == 1) {
+        let updated = update_file(&client, &base, folder, &file).await;
+        fetched.push((file.path.display().to_string(), updated));
+    }
+    Ok(fetched)
 }
 
 async fn update(env: &Environment) -> Result<ExitCode, Failure> {
     let (folder, extra) = (folder(env)?, extra(env)?);
-    let base = env.required(&var::TRUST_ANCHORS_URL)?.trim_end_matches('/').to_owned();
-    let client = Client::new(AddressGuard::unrestricted())?;
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| Failure::new(format!("cannot make {}: {error}", folder.display())))?;
     let mut rows = table(&["FILE", "RESULT", "FIRST EXPIRY"]);
     let (mut failed, mut hint) = (0, None);
     let now = Utc::now();
-    // A path of the operator's own is no name in the subnet's repository.
-    let fetched = AnchorFile::all(&extra).into_iter().filter(|file| file.path.components().count() == 1);
-    for file in fetched {
-        let name = file.path.display().to_string();
-        let (result, expires) = match update_file(&client, &base, &folder, &file).await {
+    for (name, updated) in fetch(env, &folder, &extra).await? {
+        let (result, expires) = match updated {
             Ok((anchors, changed)) => {
                 let first = anchors.iter().min_by_key(|anchor| anchor.expires);
                 let result = if changed { "fetched" } else { "unchanged" }.to_owned();
@@ -167,23 +209,11 @@ async fn update(env: &Environment) -> Result<ExitCode, Failure> {
             }
             Err(why) => {
                 failed += 1;
-                let result = match why {
-                    NotUpdated::Fetch(error) => {
-                        hint.get_or_insert(
-                            "check the network, or name another place: ADIT_TRUST_ANCHORS_URL",
-                        );
-                        format!("not fetched: {error}")
-                    }
-                    NotUpdated::Refused(error) => {
-                        hint = Some(VOUCH);
-                        format!("refused: {error}")
-                    }
-                    NotUpdated::Disk(error) => {
-                        hint.get_or_insert("ADIT_DATA_DIR names another directory for what Adit keeps");
-                        format!("not written: {error}")
-                    }
-                };
-                (one_line(&result), String::new())
+                // What is refused is more than what is merely missing.
+                if hint.is_none() || matches!(why, NotUpdated::Refused(_)) {
+                    hint = Some(why.hint());
+                }
+                (one_line(&why.to_string()), String::new())
             }
         };
         rows.add_row([name, result, expires]);

@@ -1,0 +1,346 @@
+//! A rehearsal: a whole miner of its own on loopback, and a validator that asks it as validators do, takes its webhooks,
+//! and answers them in the validator's words.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use adit_auth::StakeTable;
+use adit_auth::epistula::{self, Gate, GateConfig, MIN_STAKE, Policy};
+use adit_http_server::Server as HttpServer;
+use adit_keys::{Hotkey, Keypair};
+use adit_outbound::{AddressGuard, AllowListError, Client, FetchError, Limits};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::routing::post;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::check::Checker;
+use crate::server::{About, Miner, router};
+use crate::service::Services;
+use crate::task::{self, Address, Store, StoreError, Task, TaskId};
+use crate::tier::Size;
+use crate::webhook::Webhook;
+use crate::worker::{Rules, Worker};
+use crate::{Modality, Usd};
+
+/// A validator's time-out for the 201 (generative reference, section 4).
+const ANSWER: Duration = Duration::from_secs(240);
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// What is asked of which miner.
+#[derive(Debug)]
+pub struct Plan {
+    /// Who makes it.
+    pub services: Services,
+    /// Who says what a validator would say of it.
+    pub checker: Checker,
+    /// How it is worked on.
+    pub rules: Rules,
+    /// The most that it may cost.
+    pub budget: Option<Usd>,
+    /// One task each, all asked for at once.
+    pub asks: Vec<Ask>,
+    /// Where the tasks and the media go.
+    pub folder: PathBuf,
+}
+
+/// One task.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// What is to be made.
+    pub modality: Modality,
+    /// By which words.
+    pub prompt: String,
+    /// The tier that validators of today ask for; those of the guide's time ask for none.
+    pub tier: Option<&'static str>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// What was asked.
+    pub ask: Ask,
+    /// Until the 201.
+    pub accepted_in: Duration,
+    /// The answer where it was no 201; then nothing follows.
+    pub refused: Option<String>,
+    /// Until the webhook had its last answer.
+    pub took: Duration,
+    /// The task as it ended.
+    pub task: Option<Task>,
+    /// Its media.
+    pub file: Option<PathBuf>,
+    /// Their size.
+    pub size: Option<Size>,
+    /// The webhook's words.
+    pub answers: Vec<String>,
+}
+
+impl Attempt {
+    /// Whether a validator would credit it.
+    #[must_use]
+    pub fn credited(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| task.state == task::State::Delivered)
+    }
+
+    /// What it has cost.
+    #[must_use]
+    pub fn cost(&self) -> Usd {
+        self.task.as_ref().map_or(Usd(0), Task::cost)
+    }
+}
+
+/// Why there is no rehearsal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RehearsalError {
+    /// A port on loopback.
+    #[error("no port on loopback: {0}")]
+    Port(#[from] std::io::Error),
+    /// The tasks.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Client(#[from] FetchError),
+    /// The guard of the webhooks.
+    #[error(transparent)]
+    Guard(#[from] AllowListError),
+    /// The request cannot be signed.
+    #[error(transparent)]
+    Signing(#[from] epistula::UuidError),
+}
+
+/// The validator: who asks, and what its webhook was sent.
+#[derive(Debug)]
+struct Validator {
+    pair: Keypair,
+    miner: Hotkey,
+    open: Mutex<HashMap<String, Vec<String>>>,
+}
+
+/// Runs it. The report has an attempt for each ask, in that order.
+///
+/// # Errors
+/// Where it cannot begin; what goes wrong with a task is in its [`Attempt`].
+pub async fn rehearse(plan: Plan) -> Result<Vec<Attempt>, RehearsalError> {
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let miner_pair = Arc::new(Keypair::generate());
+    let validator =
+        Arc::new(Validator { pair: Keypair::generate(), miner: miner_pair.hotkey(), open: Mutex::default() });
+    let (stop, stopped) = watch::channel(false);
+    let until_stopped = || {
+        let mut stopped = stopped.clone();
+        async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }
+    };
+    let head_timeout = Duration::from_secs(10);
+
+    let webhook = HttpServer::bind(loopback, head_timeout).await?;
+    let webhook_url = format!("http://{}/generative_callback", webhook.address());
+    let callback = Router::new()
+        .route("/generative_callback", post(take))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::clone(&validator));
+    let taking = tokio::spawn(webhook.serve(callback, until_stopped()));
+
+    let policy = Policy { own_hotkey: miner_pair.hotkey(), min_stake: Some(MIN_STAKE) };
+    let gate = Gate::new(GateConfig {
+        policy,
+        nonce_capacity: 10_000,
+        max_body: 1 << 20,
+        body_timeout: head_timeout,
+    });
+    let stakes = HashMap::from([(validator.pair.hotkey(), MIN_STAKE)]);
+    gate.set_stakes(StakeTable::new(stakes, SystemTime::now()));
+    let store = Store::open(task::Config {
+        database: Address::Sqlite(plan.folder.join("tasks.db")),
+        output_dir: plan.folder,
+        queue: 1000,
+        daily_budget: plan.budget,
+    })
+    .await?;
+    let about = About {
+        uid: Arc::new(OnceLock::from(0)),
+        hotkey: miner_pair.hotkey().to_string(),
+        concurrency: plan.rules.concurrency,
+        task_timeout: plan.rules.timeout,
+        keep: Duration::from_secs(86_400),
+    };
+    let own_host = AddressGuard::public_only().allowing("127.0.0.1")?;
+    let posting = Webhook::new(miner_pair, Client::new(own_host)?);
+    let worker = Worker::new(store.clone(), plan.services.clone(), plan.checker, posting, plan.rules);
+    let working = tokio::spawn(Arc::new(worker).run(until_stopped()));
+    let miner = Miner {
+        gate: Some(Arc::new(gate)),
+        store: store.clone(),
+        services: plan.services,
+        daily_budget: plan.budget,
+        about,
+        started: Instant::now(),
+    };
+    let server = HttpServer::bind(loopback, head_timeout).await?;
+    let miner_url = format!("http://{}", server.address());
+    let serving = tokio::spawn(server.serve(router(Arc::new(miner)), until_stopped()));
+
+    let client = Client::new(AddressGuard::unrestricted())?;
+    let mut asking = Vec::new();
+    for ask in plan.asks {
+        let attempt = attempt(ask, &validator, &client, &miner_url, &webhook_url, &store);
+        asking.push(attempt);
+    }
+    let attempts = futures_util::future::try_join_all(asking).await;
+    stop.send_replace(true);
+    for ending in [taking, working, serving] {
+        let _ = ending.await;
+    }
+    store.close().await?;
+    attempts
+}
+
+async fn attempt(
+    ask: Ask,
+    validator: &Validator,
+    client: &Client,
+    miner_url: &str,
+    webhook_url: &str,
+    store: &Store,
+) -> Result<Attempt, RehearsalError> {
+    let began = Instant::now();
+    let (status, answer) = validator.ask(&ask, client, miner_url, webhook_url).await?;
+    let accepted_in = began.elapsed();
+    let mut attempt = Attempt {
+        ask,
+        accepted_in,
+        refused: None,
+        took: accepted_in,
+        task: None,
+        file: None,
+        size: None,
+        answers: Vec::new(),
+    };
+    let id = answer["task_id"].as_str().filter(|_| status == 201);
+    let Some(id) = id.and_then(|id| id.parse::<TaskId>().ok()) else {
+        attempt.refused = Some(format!("{status} {answer}"));
+        return Ok(attempt);
+    };
+    validator.remember(id);
+    let mut changes = store.changes();
+    let task = loop {
+        changes.mark_unchanged();
+        let task = store.ledger().task(id).await?;
+        if task.state.is_end() {
+            break task;
+        }
+        if changes.changed().await.is_err() {
+            return Err(StoreError::Closed.into());
+        }
+    };
+    attempt.took = began.elapsed();
+    attempt.answers = validator.heard_of(id);
+    if task.media.is_some() {
+        let file = store.media_file(&task).await?;
+        attempt.size = Size::of(task.modality, &file);
+        attempt.file = Some(file);
+    }
+    attempt.task = Some(task);
+    Ok(attempt)
+}
+
+impl Validator {
+    /// Posts a request as a validator does: of today with a tier, of the guide's time with null.
+    async fn ask(
+        &self,
+        ask: &Ask,
+        client: &Client,
+        miner_url: &str,
+        webhook_url: &str,
+    ) -> Result<(u16, Value), RehearsalError> {
+        let parameters = ask.tier.map_or(Value::Null, |tier| json!({"resolution": tier}));
+        let body = json!({"prompt": ask.prompt, "parameters": parameters}).to_string();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let uuid = Uuid::new_v4().to_string();
+        let sha256 = Sha256::digest(&body).into();
+        let mut headers = epistula::sign(&self.pair, &sha256, &uuid, now, Some(&self.miner))?;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Ok(url) = HeaderValue::try_from(webhook_url) {
+            headers.insert("x-webhook-url", url);
+        }
+        let url = format!("{miner_url}/gen_{}", ask.modality);
+        let limits = Limits::new(tokio::time::Instant::now() + ANSWER, MAX_ANSWER);
+        let answer = client.post(&url, headers, body, &limits).await?;
+        Ok((answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or_default()))
+    }
+
+    /// From now on the webhook knows the task, as a validator's does when it has read the 201.
+    fn remember(&self, id: TaskId) {
+        self.open().insert(id.to_string(), Vec::new());
+    }
+
+    /// Whether it knows the task and has not closed it by an answer yet.
+    fn awaits(&self, id: &str) -> bool {
+        self.open().get(id).is_some_and(Vec::is_empty)
+    }
+
+    fn heard_of(&self, id: TaskId) -> Vec<String> {
+        self.open().remove(&id.to_string()).unwrap_or_default()
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<String>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a validator answers (section 5), and remembers.
+    fn judge(&self, headers: &HeaderMap, body: &[u8]) -> (StatusCode, String) {
+        let registered = HashMap::from([(self.miner, 0.0)]);
+        let stakes = StakeTable::new(registered, SystemTime::now());
+        let policy = Policy { own_hotkey: self.pair.hotkey(), min_stake: None };
+        let now = adit_auth::unix_nanos(SystemTime::now());
+        let checked = policy.check_headers(headers, Some(&stakes), now);
+        if let Err(refusal) = checked.and_then(|claim| claim.check_body(body)) {
+            return (refusal.status(), json!({"detail": refusal.detail()}).to_string());
+        }
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let failed = header("task-status") == "failed";
+        let (status, words) = if header("task-id").is_empty() {
+            (StatusCode::BAD_REQUEST, "Missing task-id header")
+        } else if body.is_empty() {
+            (StatusCode::BAD_REQUEST, "Empty binary payload")
+        } else if !self.awaits(header("task-id")) {
+            (StatusCode::OK, "Task not found in current session")
+        } else if failed {
+            (StatusCode::OK, "Failure recorded")
+        } else if !header("content-type").starts_with("image/")
+            && !header("content-type").starts_with("video/")
+        {
+            (
+                StatusCode::BAD_REQUEST,
+                "Only image, video, and application/octet-stream content types are supported",
+            )
+        } else {
+            (StatusCode::OK, "Binary content received")
+        };
+        if let Some(answers) = self.open().get_mut(header("task-id")) {
+            answers.push(format!("{} {words}", status.as_u16()));
+        }
+        (status, words.to_owned())
+    }
+}
+
+async fn take(
+    State(validator): State<Arc<Validator>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
+    validator.judge(&headers, &body)
+}
