@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use adit_settings::Environment;
 use clap::Parser as _;
 
+use crate::cli::doctor::Miner;
 use crate::cli::gascli::{Gascli, GascliCommand, GeneratorCommand};
 use crate::cli::{Adit, AditCommand, Sv, SvCommand};
 use crate::failure::Failure;
@@ -79,7 +80,11 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         }
         _ => {
             let adit = Adit::parse_from(arguments);
-            let env = environment(ENV, adit.verbose, false)?;
+            let files = match &adit.command {
+                AditCommand::Doctor(args) if args.miner == Miner::Gascli => GEN_MINER_ENV,
+                _ => ENV,
+            };
+            let env = environment(files, adit.verbose, false)?;
             match adit.command {
                 AditCommand::Demo => commands::demo::run(&env),
                 AditCommand::Doctor(args) => commands::doctor::run(&env, &args),

@@ -53,6 +53,8 @@ pub enum Call {
     Media,
     /// The newest jobs (OpenAI).
     List,
+    /// Whose key it is.
+    Account,
 }
 
 /// What happens in place of the right answer.
@@ -283,6 +285,10 @@ fn route(method: &Method, path: &str) -> Option<(Service, Call, Option<String>)>
         | (&Method::POST, StabilityAi, ["v2beta", "stable-image", "generate", "sd3" | "ultra" | "core"])
         | (&Method::POST, Runway, ["v1", "text_to_video"]) => (Call::Start, None),
         (&Method::GET, OpenAi, ["videos"]) => (Call::List, None),
+        (&Method::GET, OpenAi, ["models"])
+        | (&Method::GET, OpenRouter, ["key"])
+        | (&Method::GET, StabilityAi, ["v1", "user", "balance"])
+        | (&Method::GET, Runway, ["v1", "organization"]) => (Call::Account, None),
         (&Method::GET, OpenAi | OpenRouter, ["videos", id]) | (&Method::GET, Runway, ["v1", "tasks", id]) => {
             (Call::Poll, Some(*id))
         }
@@ -341,6 +347,7 @@ async fn answer(
             Call::Start => state.start(service, &sent, planted.as_ref(), address),
             Call::Poll => state.poll(service, &of.unwrap_or_default(), address),
             Call::List => state.list(service),
+            Call::Account => Right::json(200, &json!({"object": "account"})),
             Call::Media => state.media(service, &of.unwrap_or_default()),
         }
     };

@@ -36,9 +36,14 @@ pub(crate) struct NetworkArgs {
 }
 
 impl NetworkArgs {
+    /// What the arguments say, apart from the settings.
+    pub(crate) fn told(&self) -> Option<&str> {
+        self.endpoint.as_deref().or(self.network.as_deref())
+    }
+
     /// The nodes to ask.
     pub(crate) fn resolve(&self, env: &Environment) -> Result<Endpoints, Failure> {
-        let told = self.endpoint.as_deref().or(self.network.as_deref());
+        let told = self.told();
         let endpoints = match told {
             Some(text) => Endpoints::parse(text)?,
             None => Endpoints::parse(env.required(&var::SUBTENSOR_ENDPOINT)?)?,
@@ -65,6 +70,11 @@ pub(crate) struct NetuidArgs {
 }
 
 impl NetuidArgs {
+    /// What the arguments say, apart from the settings.
+    pub(crate) fn told(&self) -> Option<Netuid> {
+        self.netuid
+    }
+
     pub(crate) fn resolve(&self, env: &Environment) -> Result<Netuid, Failure> {
         match self.netuid {
             Some(netuid) => Ok(netuid),

@@ -22,9 +22,12 @@ pub(crate) struct Doctor {
 }
 
 /// A miner that can be checked.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Miner {
     /// The private-track miner of subnet 44
     #[value(alias = "pv")]
     Sv,
+    /// The generative miner of subnet 34
+    #[value(aliases = ["generator", "gen"])]
+    Gascli,
 }

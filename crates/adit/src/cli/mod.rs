@@ -40,6 +40,7 @@ pub(crate) enum AditCommand {
         Exit code 1 where a check fails; a warning is none.\n\n\
         Examples:\n  \
         adit doctor\n  \
+        adit doctor gascli\n  \
         adit doctor sv --netuid 44 --wallet.name main --wallet.hotkey miner1 --json"
     )]
     Doctor(Doctor),

@@ -24,6 +24,8 @@ pub enum Step {
     Fetch,
     /// Asking about a call in doubt.
     Reconcile,
+    /// Asking whether the key is accepted.
+    Account,
 }
 
 /// What a failure means.

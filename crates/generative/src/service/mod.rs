@@ -402,6 +402,20 @@ impl Service {
         Ok(openai::find(&list, plan, asked).map_or(Reconciled::Unknown, Reconciled::Found))
     }
 
+    /// Asks whether the provider accepts the key. It costs nothing.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; [`Kind::Auth`] where it does not.
+    pub async fn account(&self, deadline: Instant) -> Result<(), ServiceError> {
+        let path = match self.provider {
+            Provider::OpenAi => "/models",
+            Provider::OpenRouter => "/key",
+            Provider::StabilityAi => "/v1/user/balance",
+            Provider::Runway => "/v1/organization",
+        };
+        self.ask(Step::Account, Method::GET, path, deadline).await.map(drop)
+    }
+
     /// The model for requests that name none, where this service makes such a thing at all.
     #[must_use]
     pub fn model_name(&self, modality: Modality) -> Option<&str> {

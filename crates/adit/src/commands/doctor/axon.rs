@@ -3,20 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use adit_outbound::not_public;
-use adit_settings::var;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::Check;
-use super::chain::{Seen, is_registered};
-use super::server::Server;
-use super::sv::Miner;
+use super::chain::{Place, Seen, is_registered};
 use crate::commands::chain::{public_address, reach};
 
 /// The address on chain beside what is served here.
-pub(super) fn published(miner: &Miner, seen: Option<&Seen>) -> Check {
+pub(super) fn published(place: &Place, seen: Option<&Seen>) -> Check {
     const NAME: &str = "axon";
-    let (netuid, _) = match miner.place() {
-        Ok(place) => place,
+    let (netuid, _) = match place.known() {
+        Ok(known) => known,
         Err(why) => return Check::skipped(NAME, why),
     };
     let Some(seen) = seen else { return Check::skipped(NAME, "the chain does not say (see chain)") };
@@ -24,15 +21,15 @@ pub(super) fn published(miner: &Miner, seen: Option<&Seen>) -> Check {
         return Check::skipped(NAME, "only a registered hotkey can publish one (see registration)");
     }
     let Some(axon) = address(seen) else {
-        let port = miner.port.map_or("PORT".to_owned(), |port| port.to_string());
+        let port = place.port.map_or("PORT".to_owned(), |port| port.to_string());
         return Check::fail(
             NAME,
             "none is published: validators do not find this miner",
             format!("adit axon set --netuid {netuid} --ip <this miner's public address> --port {port}"),
         );
     };
-    match miner.port {
-        Ok(port) => judge(axon, port, public_address().ok()),
+    match place.port {
+        Ok(port) => judge(axon, port, place.port_name, public_address().ok()),
         Err(why) => Check::skipped(NAME, format!("{axon} is published, but {why}")),
     }
 }
@@ -42,13 +39,13 @@ fn address(seen: &Seen) -> Option<SocketAddr> {
 }
 
 /// `own` is this host's public address, where it has one.
-fn judge(axon: SocketAddr, port: u16, own: Option<IpAddr>) -> Check {
+fn judge(axon: SocketAddr, port: u16, port_name: &str, own: Option<IpAddr>) -> Check {
     const NAME: &str = "axon";
     let set = |ip: IpAddr, port: u16| format!("adit axon set --ip {ip} --port {port}");
     if axon.port() != port {
         return Check::warn(
             NAME,
-            format!("{axon} is published, but {} is {port}", var::MINER_PORT.name),
+            format!("{axon} is published, but {port_name} is {port}"),
             format!(
                 "{}; nothing, where a router or container leads port {} to {port}",
                 set(axon.ip(), port),
@@ -75,9 +72,9 @@ fn judge(axon: SocketAddr, port: u16, own: Option<IpAddr>) -> Check {
 }
 
 /// Whether the published address answers, as far as that can be seen from here.
-pub(super) async fn reachable(miner: &Miner, seen: Option<&Seen>, server: &Server, until: Instant) -> Check {
+pub(super) async fn reachable(place: &Place, seen: Option<&Seen>, answers: bool, until: Instant) -> Check {
     const NAME: &str = "reachable";
-    if let Err(why) = miner.place() {
+    if let Err(why) = place.known() {
         return Check::skipped(NAME, why);
     }
     let Some(axon) = seen.filter(|seen| is_registered(seen)).and_then(address) else {
@@ -90,7 +87,7 @@ pub(super) async fn reachable(miner: &Miner, seen: Option<&Seen>, server: &Serve
             format!("adit axon set --ip <the public address> --port {}", axon.port()),
         );
     }
-    if !server.answers() {
+    if !answers {
         return Check::skipped(NAME, "nothing is served here (see server)");
     }
     let left = until.saturating_duration_since(Instant::now());
@@ -133,7 +130,7 @@ mod tests {
     const SERVED: &str = "8.8.8.8:8000";
 
     fn judged(axon: &str, own: Option<&str>) -> Check {
-        judge(axon.parse().unwrap(), 8000, own.map(|own| own.parse().unwrap()))
+        judge(axon.parse().unwrap(), 8000, "MINER_PORT", own.map(|own| own.parse().unwrap()))
     }
 
     #[test]

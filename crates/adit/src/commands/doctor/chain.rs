@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use adit_chain::{Chain, ChainError, Commitment, Endpoints, Field, Limits, Netuid, Registration, Revealed};
 use adit_keys::Hotkey;
+use adit_settings::{Environment, Var};
 use tokio::time::{Instant, timeout};
 
 use super::Check;
-use super::sv::{DEPLOY, Miner, Seen as Shown};
+use super::sv::DEPLOY;
 use crate::failure::Failure;
 
 /// Two nodes that are silent leave no time for a third; one that is silent leaves enough for the next.
@@ -28,6 +29,34 @@ const EARLY: i64 = -10;
 /// With the half minute added that a block takes to be seen, the clock is two minutes off.
 const TOO_EARLY: i64 = -90;
 
+/// Whose place on which subnet is asked for; each as it is known, or why it is not.
+pub(super) struct Place {
+    /// The subnet.
+    pub(super) netuid: Result<Netuid, &'static str>,
+    /// Our own.
+    pub(super) hotkey: Result<Hotkey, &'static str>,
+    /// The port that the miner listens on.
+    pub(super) port: Result<u16, &'static str>,
+    /// The setting that says it.
+    pub(super) port_name: &'static str,
+}
+
+impl Place {
+    /// The subnet and our hotkey, or why they are not known.
+    pub(super) fn known(&self) -> Result<(Netuid, Hotkey), &'static str> {
+        Ok((self.netuid?, self.hotkey?))
+    }
+}
+
+/// The port of a setting.
+pub(super) fn port(env: &Environment, var: &'static Var) -> Result<u16, &'static str> {
+    match env.parsed(var, "a port from 0 to 65535") {
+        Ok(0) => Err("port 0 takes any free port, so the server's is not known"),
+        Ok(port) => Ok(port),
+        Err(_) => Err("the port is not known (see configuration)"),
+    }
+}
+
 /// The chain at one block.
 pub(super) struct Seen {
     node: String,
@@ -38,6 +67,9 @@ pub(super) struct Seen {
     pub(super) place: Option<Result<Registration, ChainError>>,
     commitment: Option<(Option<Commitment>, Vec<Revealed>)>,
 }
+
+/// What the chain showed, or why there is nothing.
+pub(super) type Answer<'a> = Result<&'a Seen, &'a Failure>;
 
 /// Asks for everything at once, within `limit`.
 pub(super) async fn ask(
@@ -84,7 +116,7 @@ fn seconds_between(earlier: SystemTime, later: SystemTime) -> i64 {
 }
 
 /// Whether a node answers.
-pub(super) fn check(seen: Shown<'_>) -> Check {
+pub(super) fn check(seen: Answer<'_>) -> Check {
     const NAME: &str = "chain";
     match seen {
         Ok(seen) => {
@@ -103,7 +135,7 @@ pub(super) fn check(seen: Shown<'_>) -> Check {
 }
 
 /// This host's clock beside the chain's.
-pub(super) fn clock(seen: Shown<'_>) -> Check {
+pub(super) fn clock(seen: Answer<'_>) -> Check {
     match seen {
         Ok(seen) => judge_clock(seen.age),
         Err(_) => Check::skipped("clock", "the chain does not say the time (see chain)"),
@@ -145,10 +177,10 @@ fn span(seconds: i64) -> String {
 }
 
 /// Whether the hotkey has a place on the subnet.
-pub(super) fn registration(miner: &Miner, seen: Shown<'_>) -> Check {
+pub(super) fn registration(place: &Place, seen: Answer<'_>) -> Check {
     const NAME: &str = "registration";
-    let (netuid, hotkey) = match miner.place() {
-        Ok(place) => place,
+    let (netuid, hotkey) = match place.known() {
+        Ok(known) => known,
         Err(why) => return Check::skipped(NAME, why),
     };
     let Some(place) = seen.ok().and_then(|seen| seen.place.as_ref()) else {
@@ -176,10 +208,10 @@ pub(super) fn registration(miner: &Miner, seen: Shown<'_>) -> Check {
 }
 
 /// Whether the hotkey has committed something that validators read.
-pub(super) fn commitment(miner: &Miner, seen: Shown<'_>) -> Check {
+pub(super) fn commitment(place: &Place, seen: Answer<'_>) -> Check {
     const NAME: &str = "commitment";
-    let (netuid, _) = match miner.place() {
-        Ok(place) => place,
+    let (netuid, _) = match place.known() {
+        Ok(known) => known,
         Err(why) => return Check::skipped(NAME, why),
     };
     let Some(seen) = seen.ok() else { return Check::skipped(NAME, "the chain does not say (see chain)") };

@@ -24,7 +24,7 @@ const NO_CLIP: &str = "http://127.0.0.1:9/doctor.mp4";
 
 /// `signer` is our own hotkey where it can be had, else a new one: no validator's key is on this host.
 pub(super) async fn check(miner: &Miner, signer: Keypair, server: &Server, until: Instant) -> Check {
-    let (hotkey, port) = match (miner.hotkey, miner.port) {
+    let (hotkey, port) = match (miner.place.hotkey, miner.place.port) {
         (Ok(hotkey), Ok(port)) => (hotkey, port),
         (Err(why), _) | (_, Err(why)) => return Check::skipped(NAME, why),
     };

@@ -10,8 +10,31 @@ use super::sv::Miner;
 
 /// Whether `sv serve` would start with these settings.
 pub(super) fn check(miner: &Miner) -> Check {
+    let wrong = miner.config.as_ref().err().map(|error| {
+        let fix = match error {
+            ConfigError::Setting(error) => setting_fix(error),
+            other => other.hint().map(str::to_owned),
+        };
+        (error.to_string(), fix)
+    });
+    judge(&miner.env, wrong)
+}
+
+/// What to do about a setting.
+pub(super) fn setting_fix(error: &SettingError) -> Option<String> {
+    match error {
+        SettingError::Invalid { name, .. } => {
+            Some(format!("set {name} right, or leave it unset; docs/environment.md says what it takes"))
+        }
+        SettingError::Conflict { first, second } => Some(format!("unset {first} or {second}")),
+        _ => None,
+    }
+}
+
+/// `wrong` is what keeps the miner from starting, and what to do about it.
+pub(super) fn judge(env: &Environment, wrong: Option<(String, Option<String>)>) -> Check {
     const NAME: &str = "configuration";
-    let (source, bad_lines) = match miner.env.file() {
+    let (source, bad_lines) = match env.file() {
         Some((file, bad_lines)) => (file.display().to_string(), bad_lines),
         None => ("no .env file is in use".to_owned(), &[][..]),
     };
@@ -19,26 +42,16 @@ pub(super) fn check(miner: &Miner) -> Check {
         let lines: Vec<_> = bad_lines.iter().map(ToString::to_string).collect();
         format!("{source}: line {} is not NAME=value and is ignored", lines.join(", "))
     });
-    match (&miner.config, bad_lines) {
-        (Err(error), bad_lines) => {
+    match (wrong, bad_lines) {
+        (Some((error, fix)), bad_lines) => {
             let also = bad_lines.map(|text| format!("; {text}")).unwrap_or_default();
-            let fix = match error {
-                ConfigError::Setting(SettingError::Invalid { name, .. }) => {
-                    format!("set {name} right, or leave it unset; docs/environment.md says what it takes")
-                }
-                ConfigError::Setting(SettingError::Conflict { first, second }) => {
-                    format!("unset {first} or {second}")
-                }
-                other => {
-                    other.hint().unwrap_or("set it right; docs/environment.md says what it takes").to_owned()
-                }
-            };
+            let fix = fix.unwrap_or_else(|| "set it right; docs/environment.md says what it takes".to_owned());
             Check::fail(NAME, format!("{error}{also}"), fix)
         }
-        (Ok(_), Some(text)) => {
+        (None, Some(text)) => {
             Check::warn(NAME, text, "write each as NAME=value, or put a # before it; a quote needs its end")
         }
-        (Ok(_), None) => Check::pass(NAME, format!("holds ({source})")),
+        (None, None) => Check::pass(NAME, format!("holds ({source})")),
     }
 }
 

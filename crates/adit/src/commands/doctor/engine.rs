@@ -39,7 +39,7 @@ pub(super) async fn ask(miner: &Miner, until: Instant) -> Asked {
     }
     let asking = async {
         let engine = Engine::connect(host).await?;
-        let miner = match miner.port {
+        let miner = match miner.place.port {
             Ok(port) => running(&engine, port).await.map_err(Failure::from),
             Err(why) => Err(Failure::new(why)),
         };

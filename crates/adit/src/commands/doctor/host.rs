@@ -15,9 +15,13 @@ const NONE: u64 = 200 * MIB;
 
 /// Room where Adit keeps its data, and where clips are spooled.
 pub(super) fn disk(env: &Environment) -> Check {
-    const NAME: &str = "disk";
     let data = env.path(&var::DATA_FOLDER).ok().flatten().filter(|folder| !folder.starts_with("~"));
-    let folders = data.into_iter().chain([std::env::temp_dir()]);
+    room_in(data.into_iter().chain([std::env::temp_dir()]), "ADIT_DATA_DIR and TMPDIR")
+}
+
+/// Room in these folders, which `names` are the settings of.
+pub(super) fn room_in(folders: impl IntoIterator<Item = PathBuf>, names: &str) -> Check {
+    const NAME: &str = "disk";
     let mut rooms: Vec<(PathBuf, u64)> = Vec::new();
     for folder in folders {
         match room(&folder) {
@@ -27,12 +31,12 @@ pub(super) fn disk(env: &Environment) -> Check {
                 return Check::fail(
                     NAME,
                     format!("{}: {error}", folder.display()),
-                    "ADIT_DATA_DIR and TMPDIR name directories that the miner can write to",
+                    format!("{names} name directories that the miner can write to"),
                 );
             }
         }
     }
-    judge(&rooms)
+    judge(&rooms, names)
 }
 
 /// Bytes that this user can still write there. What is not made yet counts as its nearest parent.
@@ -42,16 +46,17 @@ fn room(folder: &Path) -> std::io::Result<(PathBuf, u64)> {
     Ok((there.to_owned(), found.f_bavail.saturating_mul(found.f_frsize)))
 }
 
-fn judge(rooms: &[(PathBuf, u64)]) -> Check {
+fn judge(rooms: &[(PathBuf, u64)], names: &str) -> Check {
     let worst = rooms.iter().map(|(_, free)| verdict(*free)).max().unwrap_or(Status::Pass);
     let found: Vec<String> =
         rooms.iter().map(|(folder, free)| format!("{} free in {}", size(*free), folder.display())).collect();
-    let fix = "docker image prune, journalctl --vacuum-size=200M, or name another disk with ADIT_DATA_DIR and TMPDIR";
+    let fix =
+        format!("docker image prune, journalctl --vacuum-size=200M, or name another disk with {names}");
     Check {
         name: "disk",
         status: worst,
         found: found.join(", "),
-        fix: (worst != Status::Pass).then(|| fix.to_owned()),
+        fix: (worst != Status::Pass).then_some(fix),
     }
 }
 
@@ -111,7 +116,7 @@ mod tests {
             assert_eq!(verdict(free), status, "{free}");
         }
         let rooms = [(PathBuf::from("/data"), LITTLE), (PathBuf::from("/tmp"), 100 * MIB)];
-        let check = judge(&rooms);
+        let check = judge(&rooms, "ADIT_DATA_DIR and TMPDIR");
         assert_eq!(
             (check.status, check.found.as_str()),
             (Status::Fail, "2048 MiB free in /data, 100 MiB free in /tmp")

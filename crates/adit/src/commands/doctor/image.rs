@@ -4,11 +4,12 @@
 use adit_docker::{ImageName, Stored};
 use adit_private_track::deployment::{Commitment, LARGEST_IMAGE};
 
+use super::chain::Answer;
 use super::chain::{is_registered, newest_reveal};
 use super::engine::{self, Running};
 use super::registry::{self, Shown};
 use super::server::Server;
-use super::sv::{DEPLOY, Miner, Seen};
+use super::sv::{DEPLOY, Miner};
 use super::{Check, Status};
 use crate::commands::deploy::size;
 use crate::failure::Failure;
@@ -32,8 +33,8 @@ impl Committed {
 }
 
 /// What is committed, or the line that says why that is not known.
-pub(super) fn committed(miner: &Miner, seen: Seen<'_>) -> Result<Committed, Check> {
-    miner.place().map_err(|why| Check::skipped(NAME, why))?;
+pub(super) fn committed(miner: &Miner, seen: Answer<'_>) -> Result<Committed, Check> {
+    miner.place.known().map_err(|why| Check::skipped(NAME, why))?;
     let seen = seen.map_err(|_| Check::skipped(NAME, "the chain does not say (see chain)"))?;
     if !is_registered(seen) {
         return Err(Check::skipped(NAME, "only a registered hotkey can commit one (see registration)"));

@@ -1,7 +1,7 @@
 //! `adit doctor`: what is wrong with a miner, from clock to socket, and what to type.
 //!
 //! A file a group of checks; each judges by a pure function what it has found. Which checks a miner gets,
-//! and in which order, is said in one file a miner (`sv`). A fault has one line: what cannot be told because
+//! and in which order, is said in one file a miner (`sv`, `gascli`). A fault has one line: what cannot be told because
 //! of it is skipped, not failed.
 
 mod axon;
@@ -9,18 +9,22 @@ mod chain;
 mod challenge;
 mod configuration;
 mod engine;
+mod gascli;
 mod host;
 mod image;
 mod names;
 mod registry;
 mod server;
+mod services;
 mod sv;
+mod tasks;
 mod wallet;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use adit_settings::Environment;
+use adit_settings::{Environment, Var, var};
 use serde_json::{Value, json};
 
 use crate::cli::doctor::{Doctor, Miner};
@@ -31,6 +35,7 @@ pub(crate) fn run(env: &Environment, args: &Doctor) -> Result<ExitCode, Failure>
     let checks = runtime.block_on(async {
         match args.miner {
             Miner::Sv => sv::checks(env, args).await,
+            Miner::Gascli => gascli::checks(env, args).await,
         }
     });
     // What still hangs, such as a name server that is asked, is not waited for.
@@ -43,6 +48,29 @@ pub(crate) fn run(env: &Environment, args: &Doctor) -> Result<ExitCode, Failure>
         print(&checks);
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Time for the chain, and beside it for the server, the engine and the like.
+const ASKING: Duration = Duration::from_millis(3400);
+/// Time for everything: an operator waits, and less than 5 s were promised.
+const WHOLE: Duration = Duration::from_millis(4600);
+
+/// The settings as the arguments change them: the wallet's, and these of the miner in question.
+fn told<const N: usize>(
+    env: &Environment,
+    args: &Doctor,
+    others: [(&'static Var, Option<String>); N],
+) -> Environment {
+    let wallet = &args.wallet;
+    let wallet = [
+        (&var::WALLET_NAME, wallet.wallet_name.clone()),
+        (&var::HOTKEY_NAME, wallet.wallet_hotkey.clone()),
+        (&var::WALLET_PATH, wallet.path.wallet_path.clone()),
+    ];
+    wallet.into_iter().chain(others).fold(env.clone(), |env, (var, value)| match value {
+        Some(value) => env.with(var, &value),
+        None => env,
+    })
 }
 
 /// How a check ended. A failure keeps the miner from being paid or from being safe; a warning may.

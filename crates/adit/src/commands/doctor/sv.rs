@@ -1,24 +1,18 @@
 //! The checks of the private-track miner, and their order.
 
-use std::time::Duration;
-
-use adit_chain::Netuid;
-use adit_keys::{Hotkey, Keypair};
+use adit_keys::Keypair;
 use adit_private_track::deployment::{Target, TargetError};
 use adit_private_track::{Config, ConfigError};
 use adit_settings::{Environment, var};
 use tokio::time::{Instant, timeout};
 
 use super::{
+    ASKING, WHOLE, told,
     Check, axon, chain, challenge, configuration, engine, host, image, names, registry, server, wallet,
 };
+use super::chain::Place;
 use crate::cli::doctor::Doctor;
-use crate::failure::Failure;
 
-/// Time for the chain, and beside it for the server, the engine and the like.
-const ASKING: Duration = Duration::from_millis(3400);
-/// Time for everything: an operator waits, and less than 5 s were promised.
-const WHOLE: Duration = Duration::from_millis(4600);
 
 /// What builds, pushes, shares, commits and starts.
 pub(super) const DEPLOY: &str = "sv deploy-pt-miner --tag <tag>";
@@ -29,34 +23,33 @@ pub(super) struct Miner {
     pub(super) env: Environment,
     /// As `sv serve` would have it.
     pub(super) config: Result<Config, ConfigError>,
-    /// Our own, or why it is not known.
-    pub(super) hotkey: Result<Hotkey, &'static str>,
-    /// The subnet, or why it is not known.
-    pub(super) netuid: Result<Netuid, &'static str>,
-    /// `MINER_PORT`, or why it says nothing.
-    pub(super) port: Result<u16, &'static str>,
+    /// Where it is on chain, and here.
+    pub(super) place: Place,
     /// Where images go; nothing goes by its tag.
     pub(super) target: Result<Target, TargetError>,
 }
 
 pub(super) async fn checks(env: &Environment, args: &Doctor) -> Vec<Check> {
     let began = Instant::now();
-    let env = told(env, args);
+    let env = told(env, args, [(&var::NETUID, args.netuid.resolve(env).ok().map(|netuid| netuid.to_string()))]);
     let found = wallet::find(&env);
     let endpoints = args.network.resolve(&env);
     let miner = Miner {
         config: config(&env),
-        hotkey: found.hotkey,
-        netuid: args.netuid.resolve(&env).map_err(|_| "the subnet's number is wrong (see configuration)"),
-        port: port(&env),
+        place: Place {
+            hotkey: found.hotkey,
+            netuid: args.netuid.resolve(&env).map_err(|_| "the subnet's number is wrong (see configuration)"),
+            port: chain::port(&env, &var::MINER_PORT),
+            port_name: var::MINER_PORT.name,
+        },
         target: Target::from_settings(&env, "latest"),
         env,
     };
     let networks = configuration::networks(&miner, endpoints.as_ref().ok());
 
-    let asking = chain::ask(endpoints, miner.netuid.ok(), miner.hotkey.ok(), ASKING);
+    let asking = chain::ask(endpoints, miner.place.netuid.ok(), miner.place.hotkey.ok(), ASKING);
     let serving = async {
-        let server = server::ask(miner.port, ASKING / 2).await;
+        let server = server::ask(miner.place.port, ASKING / 2).await;
         let until = began + ASKING;
         (
             challenge::check(&miner, found.signer.unwrap_or_else(Keypair::generate), &server, until).await,
@@ -77,7 +70,7 @@ pub(super) async fn checks(env: &Environment, args: &Doctor) -> Vec<Check> {
     let seen = seen.as_ref();
     let committed = image::committed(&miner, seen);
     let (reach, registry) = tokio::join!(
-        axon::reachable(&miner, seen.ok(), &server, began + WHOLE),
+        axon::reachable(&miner.place, seen.ok(), server.answers(), began + WHOLE),
         registry::read(&miner, hub, committed.as_ref().ok(), began + WHOLE)
     );
     let account = registry::check(&registry, committed.as_ref().ok());
@@ -92,13 +85,13 @@ pub(super) async fn checks(env: &Environment, args: &Doctor) -> Vec<Check> {
         found.coldkey,
         chain::clock(seen),
         chain::check(seen),
-        chain::registration(&miner, seen),
-        axon::published(&miner, seen.ok()),
+        chain::registration(&miner.place, seen),
+        axon::published(&miner.place, seen.ok()),
         reach,
-        server::check(&server, &miner.port),
+        server::check(&server, &miner.place.port),
         challenge,
         server::stake_table(&miner, &server),
-        chain::commitment(&miner, seen),
+        chain::commitment(&miner.place, seen),
         engine::check(&engine),
         account,
         image,
@@ -106,21 +99,6 @@ pub(super) async fn checks(env: &Environment, args: &Doctor) -> Vec<Check> {
         ffmpeg,
         server::predictor(&miner, &server),
     ]
-}
-
-/// The settings as the arguments change them.
-fn told(env: &Environment, args: &Doctor) -> Environment {
-    let wallet = &args.wallet;
-    let arguments = [
-        (&var::WALLET_NAME, wallet.wallet_name.clone()),
-        (&var::HOTKEY_NAME, wallet.wallet_hotkey.clone()),
-        (&var::WALLET_PATH, wallet.path.wallet_path.clone()),
-        (&var::NETUID, args.netuid.resolve(env).ok().map(|netuid| netuid.to_string())),
-    ];
-    arguments.into_iter().fold(env.clone(), |env, (var, value)| match value {
-        Some(value) => env.with(var, &value),
-        None => env,
-    })
 }
 
 /// What `sv serve` would start with. A hotkey that is not known has its own line, so what stands behind it is
@@ -134,21 +112,3 @@ fn config(env: &Environment) -> Result<Config, ConfigError> {
         other => other,
     }
 }
-
-fn port(env: &Environment) -> Result<u16, &'static str> {
-    match env.parsed(&var::MINER_PORT, "a port from 0 to 65535") {
-        Ok(0) => Err("MINER_PORT=0 takes any free port, so the server's is not known"),
-        Ok(port) => Ok(port),
-        Err(_) => Err("the port is not known (see configuration)"),
-    }
-}
-
-impl Miner {
-    /// The subnet and our hotkey, or why they are not known.
-    pub(super) fn place(&self) -> Result<(Netuid, Hotkey), &'static str> {
-        Ok((self.netuid?, self.hotkey?))
-    }
-}
-
-/// What the chain showed, or why there is nothing.
-pub(super) type Seen<'a> = Result<&'a chain::Seen, &'a Failure>;

@@ -30,10 +30,15 @@ pub(crate) fn run(env: &Environment, command: &TrustAnchorsCommand) -> Result<Ex
     }
 }
 
+/// What is on disk.
+pub(crate) fn on_disk(env: &Environment) -> Result<TrustAnchors, Failure> {
+    TrustAnchors::load(&folder(env)?, &extra(env)?).map_err(|error| unusable(error).unanswered())
+}
+
 /// What is on disk. Warns on stderr of what is missing and of what is about to expire.
 pub(super) fn load(env: &Environment) -> Result<TrustAnchors, Failure> {
-    let (folder, extra) = (folder(env)?, extra(env)?);
-    let anchors = TrustAnchors::load(&folder, &extra).map_err(|error| unusable(error).unanswered())?;
+    let extra = extra(env)?;
+    let anchors = on_disk(env)?;
     let there: BTreeSet<&str> = anchors.iter().map(|anchor| anchor.file.as_str()).collect();
     let missing: Vec<String> = AnchorFile::all(&extra)
         .iter()
