@@ -26,7 +26,8 @@ pub use database::Address;
 pub use error::StoreError;
 pub use ledger::{Ledger, ValidatorStats};
 pub use machine::{
-    Answer, Day, Event, HORIZON_MS, Illegal, Request, State, Task, TaskId, UnixMs, UnknownWord,
+    Answer, Day, Event, HORIZON_MS, Illegal, Job, JobTooLong, Request, State, Task, TaskId, UnixMs,
+    UnknownWord,
 };
 pub use output::{Media, MediaWriter, OutputDir};
 pub use store::{Claim, Config, Figures, Store};

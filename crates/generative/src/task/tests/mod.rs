@@ -147,6 +147,10 @@ fn request(prompt: &str) -> Request {
     }
 }
 
+fn job(text: &str) -> Job {
+    Job::new(text.to_owned()).unwrap()
+}
+
 async fn write(output: &OutputDir, task: &Task, bytes: &[u8]) -> Media {
     let mut writer = output.create(task.id, task.modality).await.unwrap();
     for part in bytes.chunks(64 * 1024) {
