@@ -8,6 +8,7 @@
 //! crash after that leaves the task [`State::Unknown`], never to be called again unasked.
 
 mod accept;
+mod cleanup;
 mod clock;
 mod database;
 mod error;

@@ -1,7 +1,8 @@
 //! What is done about tasks: the paid call, the media, the check, the delivery. Each step is on the disk before the next.
 //!
 //! Three loops, each with places of its own, so that a slow provider delays no delivery and videos no pictures:
-//! tasks that wait for a paid call, tasks whose call has been made (after a restart), and deliveries.
+//! tasks that wait for a paid call, tasks whose call has been made (after a restart), and deliveries. A fourth removes
+//! what is over.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(10);
 /// What is under way when the worker is told to stop has this long: the longest paid calls are pictures of a minute.
 const DRAIN: Duration = Duration::from_secs(120);
+/// How often what is over is removed.
+pub(crate) const CLEANUP: Duration = Duration::from_secs(3600);
 /// A job's provider that does not answer is asked again so long.
 const UNANSWERED: u32 = 30;
 
@@ -54,6 +57,11 @@ pub struct Rules {
     pub timeout: Duration,
     /// Whether another service is paid where one has failed.
     pub fail_over: bool,
+    /// How long ended tasks and their media are kept, dead letters too; 24 h unless the operator says otherwise.
+    pub keep: Duration,
+    /// Whether delivered media stay in the output folder for good, each with a file that says what it is
+    /// (`MINER_SAVE_LOCALLY`).
+    pub save_locally: bool,
 }
 
 /// What works on tasks.
@@ -138,6 +146,7 @@ impl Worker {
         loops.spawn(Arc::clone(&self).queue(Modality::Video, vec![videos, all]));
         loops.spawn(Arc::clone(&self).resume(places(concurrency)));
         loops.spawn(Arc::clone(&self).deliver(places(DELIVERIES)));
+        loops.spawn(Arc::clone(&self).clean_up());
         stop.await;
         self.stopping.send_replace(true);
         if timeout(DRAIN, async { while loops.join_next().await.is_some() {} }).await.is_err() {
@@ -164,6 +173,26 @@ impl Worker {
         let claim = |worker: Arc<Self>| async move { worker.store.claim_delivery().await };
         let work = |worker: Arc<Self>, claim| async move { worker.try_to_deliver(claim).await };
         self.each(&[places], claim, work).await;
+    }
+
+    async fn clean_up(self: Arc<Self>) {
+        let mut stopping = self.stopping.subscribe();
+        loop {
+            let cleaning = self.store.clean_up(self.rules.keep, self.rules.save_locally);
+            // Nothing is lost where it is cut short.
+            tokio::select! {
+                cleaned = cleaning => {
+                    if let Err(error) = cleaned {
+                        tracing::error!("not all that is over could be removed: {error}");
+                    }
+                }
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            }
+            tokio::select! {
+                () = sleep(CLEANUP) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            }
+        }
     }
 
     /// Claims what there is, as long as there are places, and works on it.
@@ -575,7 +604,14 @@ impl Worker {
             (None, None) => Answer::Undeliverable("there is nothing to deliver".to_owned()),
         };
         tracing::info!(task = %task.id, try_number = task.tries, ?answer, "delivery");
-        self.store.apply(&mut claim, Event::Answered(answer)).await
+        self.store.apply(&mut claim, Event::Answered(answer)).await?;
+        if self.rules.save_locally && claim.task().state == State::Delivered {
+            // Where the disk does not take it now, it is written before the task is removed.
+            if let Err(error) = self.store.output().save_sidecar(claim.task()).await {
+                tracing::warn!(task = %task.id, "what was saved cannot be described: {error}");
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use adit_auth::epistula::{Verified, admit};
 use adit_http_server::answer;
@@ -18,9 +18,8 @@ use super::{Asked, Miner, Prompt, Rejection};
 use crate::Modality;
 use crate::service::Slot;
 use crate::task::{self, State as TaskState, StoreError, Task};
+use crate::worker::CLEANUP;
 
-/// What upstream says of how often it cleans up.
-const CLEANUP: Duration = Duration::from_secs(3600);
 /// Largest body that is looked at where no gate has bounded it.
 const MAX_BODY: usize = 1 << 20;
 

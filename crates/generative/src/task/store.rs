@@ -371,7 +371,7 @@ impl Store {
     }
 
     /// Removes tasks that came to an end at least so long ago, 1,000 at most, and says which. Their files stay:
-    /// [`OutputDir::remove`].
+    /// [`Store::clean_up`] removes both.
     ///
     /// # Errors
     /// What the database says.

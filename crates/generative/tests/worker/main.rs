@@ -214,3 +214,25 @@ async fn a_long_link_leads_to_the_media_after_a_restart() {
     assert_eq!((task.state, task.attempt), (State::Delivered, 1), "{:?}", task.note);
     assert!(bench.deliveries().pop().unwrap().body == bench.clip);
 }
+
+#[tokio::test]
+async fn what_is_saved_is_described_beside_it() {
+    let mut bench = Bench::new(Options { save_locally: true, ..Options::default() }).await;
+    let id = bench.ask(Modality::Image, "a lighthouse").await;
+    let task = bench.ended(id).await;
+    bench.stop().await;
+    let folder = bench.media_folder().join("image");
+    assert!(std::fs::read(folder.join(format!("{id}.png"))).unwrap() == bench.picture);
+    let described = std::fs::read(folder.join(format!("{id}.json"))).unwrap();
+    let described: serde_json::Value = serde_json::from_slice(&described).unwrap();
+    let expected = serde_json::json!({
+        "task_id": id.to_string(),
+        "modality": "image",
+        "prompt": "a lighthouse",
+        "parameters": {},
+        "signed_by": task.signed_by,
+        "created_at": task.accepted_at as f64 / 1e3,
+        "completed_at": task.ended_at.unwrap() as f64 / 1e3,
+    });
+    assert_eq!(described, expected);
+}

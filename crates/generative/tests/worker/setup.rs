@@ -34,13 +34,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Options {
     pub(crate) fail_over: bool,
+    pub(crate) save_locally: bool,
     /// Private hosts that webhooks may be on.
     pub(crate) webhooks: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fail_over: false, webhooks: "127.0.0.1" }
+        Self { fail_over: false, save_locally: false, webhooks: "127.0.0.1" }
     }
 }
 
@@ -126,7 +127,13 @@ impl Bench {
             let verifiers = Era::ALL.map(|era| Verifier::new(&anchors, era).unwrap()).to_vec();
             let webhook = Webhook::new(Arc::new(Keypair::from_seed(&miner_seed)), client.clone());
             let timeout = Duration::from_secs(30);
-            let rules = Rules { concurrency: 5, timeout, fail_over: options.fail_over };
+            let rules = Rules {
+                concurrency: 5,
+                timeout,
+                fail_over: options.fail_over,
+                keep: Duration::from_secs(86_400),
+                save_locally: options.save_locally,
+            };
             Worker::new(store, services.clone(), verifiers, webhook, rules)
         };
         let mut bench = Self {

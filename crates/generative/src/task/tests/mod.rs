@@ -1,5 +1,6 @@
 //! The same scenarios on SQLite and on PostgreSQL, and what only one of them has.
 
+mod cleanup;
 mod crash;
 mod faults;
 mod flow;
