@@ -262,6 +262,20 @@ pub enum Answer {
     Undeliverable(String),
 }
 
+impl Answer {
+    /// A short name for a metric's label.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Acknowledged(_) => "acknowledged",
+            Self::NotFound(_) => "not_found",
+            Self::Refused(_) => "refused",
+            Self::Later { .. } => "later",
+            Self::Undeliverable(_) => "undeliverable",
+        }
+    }
+}
+
 /// What happens to a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
