@@ -41,8 +41,6 @@ pub struct Config {
     pub services: Services,
     /// How tasks are worked on.
     pub rules: Rules,
-    /// How long ended tasks are kept.
-    pub keep: Duration,
     /// Which addresses webhooks may be at.
     pub webhooks: AddressGuard,
 }
@@ -153,8 +151,9 @@ impl Config {
                 concurrency: usize_of(env, &var::MAX_CONCURRENT_TASKS, 1000)?,
                 timeout: Duration::from_secs(count(env, &var::TASK_TIMEOUT, 7200)?),
                 fail_over: env.toggle(&var::FAIL_OVER)?,
+                keep: Duration::from_secs(3600 * count(env, &var::KEEP_HOURS, 8760)?),
+                save_locally: env.toggle(&var::SAVE_LOCALLY)?,
             },
-            keep: Duration::from_secs(3600 * count(env, &var::KEEP_HOURS, 8760)?),
             webhooks,
         })
     }

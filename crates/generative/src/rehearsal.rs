@@ -48,8 +48,10 @@ pub struct Plan {
     pub budget: Option<Usd>,
     /// One task each, all asked for at once.
     pub asks: Vec<Ask>,
-    /// Where the tasks and the media go.
-    pub folder: PathBuf,
+    /// Where the tasks go: a file that is not there yet.
+    pub database: PathBuf,
+    /// Where the media go.
+    pub output_dir: PathBuf,
 }
 
 /// One task.
@@ -163,8 +165,8 @@ pub async fn rehearse(plan: Plan) -> Result<Vec<Attempt>, RehearsalError> {
     let stakes = HashMap::from([(validator.pair.hotkey(), MIN_STAKE)]);
     gate.set_stakes(StakeTable::new(stakes, SystemTime::now()));
     let store = Store::open(task::Config {
-        database: Address::Sqlite(plan.folder.join("tasks.db")),
-        output_dir: plan.folder,
+        database: Address::Sqlite(plan.database),
+        output_dir: plan.output_dir,
         queue: 1000,
         daily_budget: plan.budget,
     })
@@ -174,7 +176,7 @@ pub async fn rehearse(plan: Plan) -> Result<Vec<Attempt>, RehearsalError> {
         hotkey: miner_pair.hotkey().to_string(),
         concurrency: plan.rules.concurrency,
         task_timeout: plan.rules.timeout,
-        keep: Duration::from_secs(86_400),
+        keep: plan.rules.keep,
     };
     let own_host = AddressGuard::public_only().allowing("127.0.0.1")?;
     let posting = Webhook::new(miner_pair, Client::new(own_host)?);

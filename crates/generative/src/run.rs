@@ -106,7 +106,7 @@ impl Server {
             hotkey: pair.hotkey().to_string(),
             concurrency: config.rules.concurrency,
             task_timeout: config.rules.timeout,
-            keep: config.keep,
+            keep: config.rules.keep,
         };
         let webhook = Webhook::new(pair, Client::new(config.webhooks)?);
         let worker = Worker::new(store.clone(), config.services.clone(), checker, webhook, config.rules);

@@ -8,6 +8,7 @@
 //! crash after that leaves the task [`State::Unknown`], never to be called again unasked.
 
 mod accept;
+mod cleanup;
 mod clock;
 mod database;
 mod error;
@@ -26,7 +27,8 @@ pub use database::Address;
 pub use error::StoreError;
 pub use ledger::{Ledger, ValidatorStats};
 pub use machine::{
-    Answer, Day, Event, HORIZON_MS, Illegal, Request, State, Task, TaskId, UnixMs, UnknownWord,
+    Answer, Day, Event, HORIZON_MS, Illegal, Job, JobTooLong, Request, State, Task, TaskId, UnixMs,
+    UnknownWord,
 };
 pub use output::{Media, MediaWriter, OutputDir};
 pub use store::{Claim, Config, Figures, Store};

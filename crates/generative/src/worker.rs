@@ -1,7 +1,8 @@
 //! What is done about tasks: the paid call, the media, the check, the delivery. Each step is on the disk before the next.
 //!
 //! Three loops, each with places of its own, so that a slow provider delays no delivery and videos no pictures:
-//! tasks that wait for a paid call, tasks whose call has been made (after a restart), and deliveries.
+//! tasks that wait for a paid call, tasks whose call has been made (after a restart), and deliveries. A fourth removes
+//! what is over.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,7 +23,9 @@ use crate::service::{
     FetchMediaError, JobId, Kind, Location, Plan, Progress, Provider, Reconciled, Service, ServiceError,
     Services, Started,
 };
-use crate::task::{Answer, Claim, Event, MediaWriter, State, Store, StoreError, Task, UnixMs};
+use crate::task::{
+    Answer, Claim, Event, Job, JobTooLong, MediaWriter, State, Store, StoreError, Task, UnixMs,
+};
 use crate::webhook::Webhook;
 use crate::{Modality, Usd};
 
@@ -40,6 +43,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(10);
 /// What is under way when the worker is told to stop has this long: the longest paid calls are pictures of a minute.
 const DRAIN: Duration = Duration::from_secs(120);
+/// How often what is over is removed.
+pub(crate) const CLEANUP: Duration = Duration::from_secs(3600);
 /// A job's provider that does not answer is asked again so long.
 const UNANSWERED: u32 = 30;
 
@@ -53,6 +58,11 @@ pub struct Rules {
     pub timeout: Duration,
     /// Whether another service is paid where one has failed.
     pub fail_over: bool,
+    /// How long ended tasks and their media are kept, dead letters too; 24 h unless the operator says otherwise.
+    pub keep: Duration,
+    /// Whether delivered media stay in the output folder for good, each with a file that says what it is
+    /// (`MINER_SAVE_LOCALLY`).
+    pub save_locally: bool,
 }
 
 /// What works on tasks.
@@ -74,11 +84,19 @@ enum Handle {
     Located(Location),
 }
 
+impl Handle {
+    fn to_job(&self) -> Result<Job, JobTooLong> {
+        Job::new(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
 /// How one attempt ended without media.
 enum Ended {
     Service(ServiceError),
     /// The media are not what a validator accepts.
     Unacceptable(String),
+    /// They are paid for and cannot be had. Nobody is paid for others.
+    Lost(String),
     OutOfTime,
     /// The miner stops. The next start goes on.
     Stopping,
@@ -88,6 +106,12 @@ enum Ended {
 impl From<ServiceError> for Ended {
     fn from(error: ServiceError) -> Self {
         Self::Service(error)
+    }
+}
+
+impl From<JobTooLong> for Ended {
+    fn from(error: JobTooLong) -> Self {
+        Self::Lost(error.to_string())
     }
 }
 
@@ -117,6 +141,7 @@ impl Worker {
         loops.spawn(Arc::clone(&self).queue(Modality::Video, vec![videos, all]));
         loops.spawn(Arc::clone(&self).resume(places(concurrency)));
         loops.spawn(Arc::clone(&self).deliver(places(DELIVERIES)));
+        loops.spawn(Arc::clone(&self).clean_up());
         stop.await;
         self.stopping.send_replace(true);
         if timeout(DRAIN, async { while loops.join_next().await.is_some() {} }).await.is_err() {
@@ -143,6 +168,26 @@ impl Worker {
         let claim = |worker: Arc<Self>| async move { worker.store.claim_delivery().await };
         let work = |worker: Arc<Self>, claim| async move { worker.try_to_deliver(claim).await };
         self.each(&[places], claim, work).await;
+    }
+
+    async fn clean_up(self: Arc<Self>) {
+        let mut stopping = self.stopping.subscribe();
+        loop {
+            let cleaning = self.store.clean_up(self.rules.keep, self.rules.save_locally);
+            // Nothing is lost where it is cut short.
+            tokio::select! {
+                cleaned = cleaning => {
+                    if let Err(error) = cleaned {
+                        tracing::error!("not all that is over could be removed: {error}");
+                    }
+                }
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            }
+            tokio::select! {
+                () = sleep(CLEANUP) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            }
+        }
     }
 
     /// Claims what there is, as long as there are places, and works on it.
@@ -251,21 +296,16 @@ impl Worker {
         }
     }
 
-    /// The service for the next attempt: the chosen one, or, after a failure that another may mend, the next.
+    /// The service for the next attempt: the one that was settled, as long as it may be paid, or the chosen one.
     fn service_for(&self, task: &Task) -> Option<&Service> {
-        let chosen = self.services.chosen(task.modality);
-        let moves_on = task.note.as_deref().is_some_and(|note| note.starts_with(MOVES_ON));
-        match &task.service {
-            Some(failed) if moves_on => self.other_than(failed, task.modality).or(chosen),
-            _ => chosen,
-        }
+        let named = |service: &&Service| task.next_service.as_deref() == Some(service.provider().name());
+        self.may_be_paid(task.modality).find(named).or_else(|| self.services.chosen(task.modality))
     }
 
-    /// Another service to pay where this one has failed, if the settings allow it and there is one.
-    fn other_than(&self, failed: &str, modality: Modality) -> Option<&Service> {
+    /// The chosen service, and then, where the settings allow to move on, the others.
+    fn may_be_paid(&self, modality: Modality) -> impl Iterator<Item = &Service> {
         let others = self.services.others(modality, SystemTime::now());
-        let mut all = self.services.chosen(modality).into_iter().chain(others);
-        all.find(|service| self.rules.fail_over && service.provider().name() != failed)
+        self.services.chosen(modality).into_iter().chain(others.filter(|_| self.rules.fail_over))
     }
 
     /// Saves where a provider's work is, waits for it, and brings it.
@@ -276,7 +316,7 @@ impl Worker {
         handle: Handle,
         deadline: Instant,
     ) -> Result<(), Ended> {
-        let job = serde_json::to_string(&handle).unwrap_or_default();
+        let job = handle.to_job()?;
         self.store.apply(claim, Event::Submitted { job }).await?;
         self.bring(claim, service, handle, deadline).await
     }
@@ -365,18 +405,29 @@ impl Worker {
 
     /// What a validator would refuse is never sent as a success.
     async fn check(&self, mut claim: Claim) -> Result<(), StoreError> {
-        let file = self.store.media_file(claim.task()).await?;
+        let file = match self.store.media_file(claim.task()).await {
+            Ok(file) => file,
+            Err(error @ StoreError::MediaGone(..)) => {
+                return self.end(&mut claim, Ended::Lost(error.to_string())).await;
+            }
+            Err(error) => return self.go_on_later(&mut claim, error.to_string()).await,
+        };
         let sent_at = DateTime::<Utc>::from_timestamp_millis(claim.task().accepted_at);
         match self.checker.refusal(file, sent_at).await {
             Ok(None) => self.store.apply(&mut claim, Event::Checked).await,
             Ok(Some(why)) => self.end(&mut claim, Ended::Unacceptable(why)).await,
-            // No word against the media, which are paid for: they are looked at again.
-            Err(why) => {
-                tracing::error!(task = %claim.task().id, "its media cannot be checked now: {why}");
-                let due_at = self.now() + millis(LATER);
-                self.store.apply(&mut claim, Event::Postpone { due_at, why }).await
-            }
+            Err(why) => self.go_on_later(&mut claim, why).await,
         }
+    }
+
+    /// This host failed, and no word is said against what was paid for: it goes on with that later, while there is time.
+    async fn go_on_later(&self, claim: &mut Claim, why: String) -> Result<(), StoreError> {
+        tracing::error!(task = %claim.task().id, "it cannot go on now: {why}");
+        let due_at = self.now() + millis(LATER);
+        if due_at >= claim.task().deliver_by {
+            return self.fail(claim, why).await;
+        }
+        self.store.apply(claim, Event::Postpone { due_at, why }).await
     }
 
     /// An attempt that came to nothing: another one, or the report of it.
@@ -384,6 +435,12 @@ impl Worker {
         let task = claim.task().clone();
         let provider = task.service.clone().unwrap_or_default();
         let (cost, why, again) = match ended {
+            // The work is the provider's still, and paid for.
+            Ended::Store(error)
+                if task.state == State::Submitted && !matches!(error, StoreError::ClaimLost(_)) =>
+            {
+                return self.go_on_later(claim, error.to_string()).await;
+            }
             Ended::Store(error) => return Err(error),
             Ended::Stopping => return Ok(()),
             Ended::Service(error) if error.kind == Kind::InDoubt && task.state == State::Calling => {
@@ -406,25 +463,29 @@ impl Worker {
                 tracing::error!(task = %task.id, service = provider, "a validator would refuse this: {why}");
                 (None, format!("{provider}: {why}"), Again::Other)
             }
+            Ended::Lost(why) => (None, format!("{provider}: {why}"), Again::No),
             Ended::OutOfTime => {
                 let why = format!("{provider} did not finish within {} s", self.rules.timeout.as_secs());
                 (None, why, Again::Other)
             }
         };
         tracing::warn!(task = %task.id, "attempt {} came to nothing: {why}", task.attempt);
-        let pause = match again {
-            Again::Same(pause) => Some((pause, why.clone())),
-            Again::Other if self.other_than(&provider, task.modality).is_some() => {
-                Some((Duration::ZERO, format!("{MOVES_ON}{why}")))
+        let next = match again {
+            Again::Same(pause) => Some((pause, provider)),
+            Again::Other => {
+                let mut names = self.may_be_paid(task.modality).map(|service| service.provider().name());
+                let other = names.find(|name| *name != provider);
+                other.map(|name| (Duration::ZERO, name.to_owned()))
             }
-            Again::Other | Again::No => None,
+            Again::No => None,
         };
-        let event = match pause {
-            Some((pause, why))
+        let event = match next {
+            Some((pause, next_service))
                 if task.attempt < ATTEMPTS
                     && self.now() + millis(pause) + millis(self.rules.timeout) < task.deliver_by =>
             {
-                Event::Retry { due_at: self.now() + millis(pause), cost, why }
+                let due_at = self.now() + millis(pause);
+                Event::Retry { due_at, cost, why, next_service: Some(next_service) }
             }
             _ => Event::Fail { cost, why },
         };
@@ -445,7 +506,7 @@ impl Worker {
         match (task.state, service) {
             (State::Fetched, _) => self.check(claim).await,
             (State::Submitted, Some(service)) => {
-                let handle = task.job.as_deref().and_then(|job| serde_json::from_str(job).ok());
+                let handle = task.job.as_ref().and_then(|job| serde_json::from_str(job.as_str()).ok());
                 let outcome = match handle {
                     Some(handle) => self.bring(&mut claim, service, handle, deadline).await,
                     None => return self.fail(&mut claim, "its job's name cannot be read".to_owned()).await,
@@ -478,7 +539,7 @@ impl Worker {
             Err(_) => Ok(Reconciled::Unknown),
         };
         match found {
-            Ok(Reconciled::Found(id)) if !self.is_known(&id).await? => {
+            Ok(Reconciled::Found(id)) if !self.is_known(service, &id).await? => {
                 tracing::info!(task = %task.id, job = id.as_str(), "the call in doubt was carried out");
                 match self.follow(&mut claim, service, Handle::Job(id), deadline).await {
                     Ok(()) => self.check(claim).await,
@@ -502,10 +563,10 @@ impl Worker {
     }
 
     /// Whether another task has this job: two may have the same prompt.
-    async fn is_known(&self, id: &JobId) -> Result<bool, StoreError> {
-        let job = serde_json::to_string(&Handle::Job(id.clone())).unwrap_or_default();
-        let tasks = self.store.ledger().list(State::ALL, u32::MAX).await?;
-        Ok(tasks.iter().any(|task| task.job.as_deref() == Some(&job)))
+    async fn is_known(&self, service: &Service, id: &JobId) -> Result<bool, StoreError> {
+        // An id is short, and always fits.
+        let Ok(job) = Handle::Job(id.clone()).to_job() else { return Ok(false) };
+        self.store.ledger().knows_job(service.provider().name(), &job).await
     }
 
     /// One try.
@@ -528,12 +589,16 @@ impl Worker {
             (None, None) => Answer::Undeliverable("there is nothing to deliver".to_owned()),
         };
         tracing::info!(task = %task.id, try_number = task.tries, ?answer, "delivery");
-        self.store.apply(&mut claim, Event::Answered(answer)).await
+        self.store.apply(&mut claim, Event::Answered(answer)).await?;
+        if self.rules.save_locally && claim.task().state == State::Delivered {
+            // Where the disk does not take it now, it is written before the task is removed.
+            if let Err(error) = self.store.output().save_sidecar(claim.task()).await {
+                tracing::warn!(task = %task.id, "what was saved cannot be described: {error}");
+            }
+        }
+        Ok(())
     }
 }
-
-/// A note that begins so lets the next attempt go to another service.
-const MOVES_ON: &str = "another service is asked: ";
 
 enum Again {
     /// The same call, after a pause.

@@ -3,6 +3,7 @@
 //! A 201 is a promise that counts against the miner where it is broken, and a refusal costs nothing. So a request is
 //! refused at once where it could not be served, and answered with 201 only when its task is on the disk.
 
+mod metrics;
 mod request;
 mod routes;
 

@@ -2,32 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use adit_auth::epistula::{Verified, admit};
+use adit_auth::epistula::{Refusal, Verified, admit};
 use adit_http_server::answer;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRef, Path, Request, State};
 use axum::http::{HeaderMap, Response, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 use serde_json::{Value, json};
 
+use super::metrics::Metrics;
 use super::{Asked, Miner, Prompt, Rejection};
 use crate::Modality;
 use crate::service::Slot;
 use crate::task::{self, State as TaskState, StoreError, Task};
+use crate::worker::CLEANUP;
 
-/// What upstream says of how often it cleans up.
-const CLEANUP: Duration = Duration::from_secs(3600);
 /// Largest body that is looked at where no gate has bounded it.
 const MAX_BODY: usize = 1 << 20;
 
-/// Every route that validators use, each behind the gate as upstream's are.
+/// Every route that validators use, each behind the gate as upstream's are, and what operators look at.
 pub fn router(miner: Arc<Miner>) -> Router {
-    let gated = |route: MethodRouter<Arc<Miner>>| match &miner.gate {
-        Some(gate) => route.route_layer(from_fn_with_state(Arc::clone(gate), admit)),
+    let metrics = Arc::new(Metrics::new());
+    let gated = |route: MethodRouter<Served>| match &miner.gate {
+        Some(gate) => route
+            .route_layer(from_fn_with_state(Arc::clone(gate), admit))
+            .route_layer(from_fn_with_state(Arc::clone(&metrics), count_refusals)),
         None => route,
     };
     Router::new()
@@ -36,16 +39,50 @@ pub fn router(miner: Arc<Miner>) -> Router {
         .route("/health", gated(get(health)))
         .route("/miner_info", gated(get(miner_info)))
         .route("/status/{task_id}", gated(get(status)))
+        .route("/metrics", get(show_metrics))
         .method_not_allowed_fallback(answer::method_not_allowed)
         .fallback(not_found)
-        .with_state(Arc::clone(&miner))
+        .with_state(Served { miner: Arc::clone(&miner), metrics })
+}
+
+/// What the routes share.
+#[derive(Clone)]
+struct Served {
+    miner: Arc<Miner>,
+    metrics: Arc<Metrics>,
+}
+
+impl FromRef<Served> for Arc<Miner> {
+    fn from_ref(served: &Served) -> Self {
+        Arc::clone(&served.miner)
+    }
+}
+
+async fn count_refusals(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response<Body> {
+    let response = next.run(request).await;
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        metrics.refused(refusal.label());
+    }
+    response
+}
+
+async fn show_metrics(State(served): State<Served>) -> Response<Body> {
+    match served.metrics.render(&served.miner).await {
+        Ok(text) => answer::metrics(text),
+        Err(_) => answer::detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+    }
 }
 
 async fn not_found(uri: Uri) -> Response<Body> {
-    answer::not_found(&uri, &["/gen_image", "/gen_video", "/health", "/miner_info"])
+    answer::not_found(&uri, &["/gen_image", "/gen_video", "/health", "/miner_info", "/metrics"])
 }
 
-async fn generate(modality: Modality, State(miner): State<Arc<Miner>>, request: Request) -> Response<Body> {
+async fn generate(modality: Modality, State(served): State<Served>, request: Request) -> Response<Body> {
+    let Served { miner, metrics } = served;
+    let unavailable = |why: &Unavailable| {
+        metrics.unavailable(why.label());
+        error(StatusCode::SERVICE_UNAVAILABLE, &why.text(modality))
+    };
     let (parts, body) = request.into_parts();
     // The gate has put it in memory; this only takes it out again.
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
@@ -56,7 +93,7 @@ async fn generate(modality: Modality, State(miner): State<Arc<Miner>>, request: 
         Err(rejection) => return error(StatusCode::BAD_REQUEST, &rejection.to_string()),
     };
     if let Err(why) = can_serve(&miner, modality).await {
-        return error(StatusCode::SERVICE_UNAVAILABLE, &why);
+        return unavailable(&why);
     }
     let signed_by = parts.extensions.get::<Verified>().map(|verified| verified.signer.to_string());
     let signed_by = signed_by.or_else(|| header(&parts.headers, "epistula-signed-by"));
@@ -79,6 +116,7 @@ async fn generate(modality: Modality, State(miner): State<Arc<Miner>>, request: 
     match miner.store.accept(modality, signed_by, request, impossible).await {
         Ok(task) => {
             tracing::info!(task = %task.id, %modality, validator = task.signed_by, "task accepted");
+            metrics.accepted(modality);
             let body = json!({
                 "task_id": task.id.to_string(),
                 "status": "submitted",
@@ -89,12 +127,10 @@ async fn generate(modality: Modality, State(miner): State<Arc<Miner>>, request: 
             });
             answer::json_text(StatusCode::CREATED, body.to_string())
         }
-        Err(StoreError::QueueFull { .. }) => {
-            error(StatusCode::SERVICE_UNAVAILABLE, &format!("The queue for modality={modality} is full"))
-        }
+        Err(StoreError::QueueFull { .. }) => unavailable(&Unavailable::QueueFull),
         Err(why) => {
             tracing::error!(%modality, "a task cannot be accepted: {why}");
-            error(StatusCode::SERVICE_UNAVAILABLE, "The task cannot be stored")
+            unavailable(&Unavailable::Storage)
         }
     }
 }
@@ -112,22 +148,50 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// Whether a task of this modality could come to something at the moment.
-async fn can_serve(miner: &Miner, modality: Modality) -> Result<(), String> {
+async fn can_serve(miner: &Miner, modality: Modality) -> Result<(), Unavailable> {
     if !matches!(miner.services.slot(modality), Slot::Ready(_)) {
-        return Err(format!("No service available for modality={modality}"));
+        return Err(Unavailable::NoService);
     }
     if let Some(budget) = miner.daily_budget {
         let ledger = miner.store.ledger();
         match ledger.spent(ledger.today()).await {
             Ok(spent) if spent < budget => {}
-            Ok(_) => return Err("The budget of the day is spent".to_owned()),
+            Ok(_) => return Err(Unavailable::BudgetSpent),
             Err(why) => {
                 tracing::error!("the day's spend is not known: {why}");
-                return Err("The task cannot be stored".to_owned());
+                return Err(Unavailable::Storage);
             }
         }
     }
     Ok(())
+}
+
+/// Why a task that is asked for as it should be is not accepted.
+enum Unavailable {
+    NoService,
+    BudgetSpent,
+    QueueFull,
+    Storage,
+}
+
+impl Unavailable {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::NoService => "no_service",
+            Self::BudgetSpent => "budget_spent",
+            Self::QueueFull => "queue_full",
+            Self::Storage => "storage",
+        }
+    }
+
+    fn text(&self, modality: Modality) -> String {
+        match self {
+            Self::NoService => format!("No service available for modality={modality}"),
+            Self::BudgetSpent => "The budget of the day is spent".to_owned(),
+            Self::QueueFull => format!("The queue for modality={modality} is full"),
+            Self::Storage => "The task cannot be stored".to_owned(),
+        }
+    }
 }
 
 async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {

@@ -8,9 +8,13 @@ use sqlx::{AnyConnection, Row as _};
 use super::clock::Clock;
 use super::database::{Address, Database};
 use super::error::StoreError;
-use super::machine::{Day, Event, State, Task, TaskId, UnixMs};
+use super::machine::{Day, Event, Job, State, Task, TaskId, UnixMs};
 use super::{row, schema};
 use crate::{Modality, Usd};
+
+/// The condition on the length is the index's.
+pub(super) const KNOWS_JOB: &str =
+    "SELECT 1 FROM tasks WHERE job = $1 AND length(job) <= 500 AND service = $2 LIMIT 1";
 
 /// The tasks as they stand in the database. Several programs may look at once, beside the miner that works on them.
 #[derive(Debug, Clone)]
@@ -89,6 +93,16 @@ impl Ledger {
         let query = sqlx::query(&query).bind(i64::from(limit));
         let rows = query.fetch_all(&mut *self.database.read().await?).await?;
         rows.iter().map(|found| Ok(row::read(found)?.0)).collect()
+    }
+
+    /// Whether a task has this job of this service. Jobs of over 500 characters are not looked for: only links are so
+    /// long, and none is told of twice.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn knows_job(&self, service: &str, job: &Job) -> Result<bool, StoreError> {
+        let query = sqlx::query(KNOWS_JOB).bind(job.as_str().to_owned()).bind(service.to_owned());
+        Ok(query.fetch_optional(&mut *self.database.read().await?).await?.is_some())
     }
 
     /// What a day's paid calls have cost; calls under way count with their price.

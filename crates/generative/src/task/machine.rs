@@ -25,6 +25,8 @@ pub const HORIZON_MS: i64 = 7_200_000;
 const FIRST_TRY_MS: i64 = 1_000;
 /// Longest text kept of what a provider or a validator said, in bytes.
 const MAX_TEXT: usize = 2_000;
+/// Longest [`Job`], in bytes: signed links have some kilobytes.
+const MAX_JOB: usize = 16 * 1024;
 
 /// What a task is named by: in the 201, in the webhook, and on disk.
 pub type TaskId = Uuid;
@@ -162,6 +164,41 @@ impl fmt::Debug for Request {
     }
 }
 
+/// Where a provider's work is, as a worker writes it down to find it again: whole, 16 KiB at most. It may hold a link that
+/// whoever has it can follow.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Job(String);
+
+impl Job {
+    /// A job that has been written.
+    ///
+    /// # Errors
+    /// [`JobTooLong`]: cut off, it would lead nowhere.
+    pub fn new(text: String) -> Result<Self, JobTooLong> {
+        if text.len() > MAX_JOB { Err(JobTooLong { bytes: text.len() }) } else { Ok(Self(text)) }
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Job(..)")
+    }
+}
+
+/// A [`Job`] that cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a job or link of {bytes} bytes is too long to be kept, at most {MAX_JOB} are")]
+pub struct JobTooLong {
+    /// Its length.
+    pub bytes: usize,
+}
+
 /// A task as it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
@@ -181,8 +218,10 @@ pub struct Task {
     pub attempt: u32,
     /// The service of the present attempt.
     pub service: Option<String>,
-    /// The provider's id of the job, once known.
-    pub job: Option<String>,
+    /// Where the provider's work is, once known.
+    pub job: Option<Job>,
+    /// The service that the next attempt is to be made by, where that was settled when the last one came to nothing.
+    pub next_service: Option<String>,
     /// What the present attempt may cost, until it is known what it cost, and the day whose budget it is taken from.
     pub reserved: Option<(Usd, Day)>,
     /// What its attempts have cost, `reserved` apart.
@@ -223,6 +262,20 @@ pub enum Answer {
     Undeliverable(String),
 }
 
+impl Answer {
+    /// A short name for a metric's label.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Acknowledged(_) => "acknowledged",
+            Self::NotFound(_) => "not_found",
+            Self::Refused(_) => "refused",
+            Self::Later { .. } => "later",
+            Self::Undeliverable(_) => "undeliverable",
+        }
+    }
+}
+
 /// What happens to a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -237,8 +290,8 @@ pub enum Event {
     },
     /// The provider has taken it.
     Submitted {
-        /// Its id for it.
-        job: String,
+        /// Where its work is.
+        job: Job,
     },
     /// The media are on disk.
     Fetched {
@@ -257,6 +310,8 @@ pub enum Event {
         cost: Option<Usd>,
         /// What went wrong.
         why: String,
+        /// The service that is to make it; `None` leaves that open.
+        next_service: Option<String>,
     },
     /// Nobody knows, for now, whether the provider got the call.
     Doubt {
@@ -349,6 +404,7 @@ impl Task {
             attempt: 0,
             service: None,
             job: None,
+            next_service: None,
             reserved: None,
             spent: Usd(0),
             media: None,
@@ -379,12 +435,13 @@ impl Task {
                 self.attempt += 1;
                 self.service = Some(clean(&service));
                 self.job = None;
+                self.next_service = None;
                 self.media = None;
                 self.reserved = Some((price, day));
                 self.state = S::Calling;
             }
             (S::Calling | S::Unknown, Event::Submitted { job }) => {
-                self.job = Some(clean(&job));
+                self.job = Some(job);
                 self.due_at = now;
                 self.state = S::Submitted;
             }
@@ -398,9 +455,13 @@ impl Task {
                 self.due_at = self.first_try(now);
                 self.state = S::Checked;
             }
-            (S::Calling | S::Submitted | S::Fetched | S::Unknown, Event::Retry { due_at, cost, why }) => {
+            (
+                S::Calling | S::Submitted | S::Fetched | S::Unknown,
+                Event::Retry { due_at, cost, why, next_service },
+            ) => {
                 self.settle(cost);
                 self.media = None;
+                self.next_service = next_service.as_deref().map(clean);
                 self.note = Some(clean(&why));
                 self.due_at = due_at.min(now.saturating_add(HORIZON_MS));
                 self.state = S::Accepted;

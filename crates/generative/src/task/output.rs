@@ -10,18 +10,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
 
 use super::error::StoreError;
-use super::machine::{Task, TaskId};
+use super::machine::{Task, TaskId, UnixMs};
 use crate::Modality;
 
 /// As many first bytes as tell what kind of file it is.
 const HEAD: usize = 16;
 /// A file under a temporary name ends so.
 const PART: &str = ".part";
+/// The extension of the file beside saved media.
+const SIDECAR: &str = "json";
 
 /// Media on disk, whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +105,59 @@ impl OutputDir {
         }
     }
 
+    /// Writes a delivered task's particulars beside its media, as upstream does with what it saves: `<task id>.json`
+    /// (section 7). Once it is there, the media stay.
+    ///
+    /// # Errors
+    /// Where the disk does not take it.
+    pub async fn save_sidecar(&self, task: &Task) -> Result<(), StoreError> {
+        let is_here = self.file_of(task).is_some_and(|file| file.exists());
+        if !is_here || self.has_sidecar(task.id, task.modality) {
+            return Ok(());
+        }
+        let seconds = |at: UnixMs| at as f64 / 1e3;
+        let about = json!({
+            "task_id": task.id.to_string(),
+            "modality": task.modality.as_str(),
+            "prompt": task.request.prompt,
+            "parameters": task.request.parameters,
+            "signed_by": task.signed_by,
+            "created_at": seconds(task.accepted_at),
+            "completed_at": task.ended_at.map(seconds),
+        });
+        let mut writer = self.create(task.id, task.modality).await?;
+        writer.write(format!("{about:#}\n").as_bytes()).await?;
+        writer.finish(SIDECAR).await.map(|_| ())
+    }
+
+    /// A sidecar is there.
+    pub(super) fn has_sidecar(&self, id: TaskId, modality: Modality) -> bool {
+        self.path.join(modality.as_str()).join(format!("{id}.{SIDECAR}")).exists()
+    }
+
+    /// The files of tasks without a sidecar, half-written ones among them, that were last written so long ago.
+    pub(super) fn older_than(
+        &self,
+        modality: Modality,
+        age: Duration,
+    ) -> Result<Vec<(TaskId, PathBuf)>, StoreError> {
+        let folder = self.path.join(modality.as_str());
+        let failed = |error| StoreError::file(&folder, &error);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Some(id) = entry.file_name().to_str().and_then(task_of) else { continue };
+            let Ok(metadata) = entry.metadata() else { continue };
+            let is_old = metadata
+                .modified()
+                .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|past| past >= age));
+            if metadata.is_file() && is_old && !self.has_sidecar(id, modality) {
+                found.push((id, entry.path()));
+            }
+        }
+        Ok(found)
+    }
+
     fn probe_of(&self, host: &str) -> PathBuf {
         self.path.join(format!(".adit-host-{host}"))
     }
@@ -126,6 +182,24 @@ impl OutputDir {
     pub(super) fn remove_probe(&self, host: &str) {
         let _ = std::fs::remove_file(self.probe_of(host));
     }
+}
+
+/// The task that a file is of, by its name: `<task id>.<extension>` or, half-written, `.<task id>-<uuid>.part`.
+fn task_of(name: &str) -> Option<TaskId> {
+    // `parse` takes other forms of a uuid too.
+    let uuid = |text: &str| text.parse().ok().filter(|id: &TaskId| id.to_string() == text);
+    if let Some(both) = name.strip_prefix('.').and_then(|name| name.strip_suffix(PART)) {
+        let (id, other) = both.split_at_checked(36)?;
+        uuid(other.strip_prefix('-')?)?;
+        return uuid(id);
+    }
+    let (id, extension) = name.split_once('.')?;
+    if is_extension(extension) { uuid(id) } else { None }
+}
+
+fn is_extension(text: &str) -> bool {
+    (1..=8).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
 fn is_stale(entry: &std::fs::DirEntry, stale: Duration) -> bool {
@@ -181,8 +255,7 @@ impl MediaWriter {
     /// # Panics
     /// Where the extension is not 1 to 8 lower-case letters and digits.
     pub async fn finish(mut self, extension: &str) -> Result<Media, StoreError> {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        assert!((1..=8).contains(&extension.len()) && extension.bytes().all(plain), "`{extension}`");
+        assert!(is_extension(extension), "`{extension}`");
         let place = self.folder.join(format!("{}.{extension}", self.id));
         let put = async {
             self.file.flush().await?;

@@ -8,12 +8,12 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, Row as _};
 
 use super::error::StoreError;
-use super::machine::{Day, Task, TaskId};
+use super::machine::{Day, Job, Task, TaskId};
 use crate::Usd;
 
 /// The columns that [`read`] needs.
 pub(super) const COLUMNS: &str = "id, modality, signed_by, request, accepted_at, state, attempt, service, job, \
-    reserved, reserved_day, spent, media, failure, tries, note, due_at, deliver_by, ended_at, claim";
+    next_service, reserved, reserved_day, spent, media, failure, tries, note, due_at, deliver_by, ended_at, claim";
 
 /// A task and the number of the claim on it.
 pub(super) fn read(row: &AnyRow) -> Result<(Task, i64), StoreError> {
@@ -35,7 +35,12 @@ pub(super) fn read(row: &AnyRow) -> Result<(Task, i64), StoreError> {
         state: word(row, "state")?,
         attempt: count("attempt")?,
         service: row.try_get("service")?,
-        job: row.try_get("job")?,
+        job: row
+            .try_get::<Option<String>, _>("job")?
+            .map(Job::new)
+            .transpose()
+            .map_err(|error| bad(&error))?,
+        next_service: row.try_get("next_service")?,
         reserved,
         spent: micro_usd(row.try_get("spent")?)?,
         media: media.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| bad(&error))?,
@@ -89,13 +94,13 @@ pub(super) async fn update(
     sqlx::query(
         "UPDATE tasks SET state = $2, attempt = $3, service = $4, job = $5, reserved = $6, reserved_day = $7, \
          spent = $8, media = $9, failure = $10, tries = $11, note = $12, due_at = $13, deliver_by = $14, \
-         ended_at = $15, claim = $16, host = $17 WHERE id = $1",
+         ended_at = $15, claim = $16, host = $17, next_service = $18 WHERE id = $1",
     )
     .bind(task.id.to_string())
     .bind(task.state.as_str())
     .bind(i64::from(task.attempt))
     .bind(task.service.clone())
-    .bind(task.job.clone())
+    .bind(task.job.as_ref().map(|job| job.as_str().to_owned()))
     .bind(task.reserved.map(|(price, _)| signed(price)))
     .bind(task.reserved.map(|(_, day)| day.0))
     .bind(signed(task.spent))
@@ -108,6 +113,7 @@ pub(super) async fn update(
     .bind(task.ended_at)
     .bind(claim)
     .bind(host.map(str::to_owned))
+    .bind(task.next_service.clone())
     .execute(connection)
     .await?;
     Ok(())

@@ -6,7 +6,7 @@ use super::database::Database;
 use super::error::StoreError;
 
 /// `{bytes}` is the type of bytes. Times are milliseconds since 1970, money is millionths of a US dollar.
-const VERSIONS: &[&str] = &[
+pub(super) const VERSIONS: &[&str] = &[
     // 1
     "
     CREATE TABLE tasks (
@@ -64,6 +64,12 @@ const VERSIONS: &[&str] = &[
         bytes {bytes} NOT NULL,
         PRIMARY KEY (task, sha256, part)
     );
+    ",
+    // 2
+    "
+    ALTER TABLE tasks ADD COLUMN next_service TEXT;
+    -- To find a task by a provider's job id. PostgreSQL indexes no long text, and a link may be one.
+    CREATE INDEX tasks_job ON tasks (job) WHERE length(job) <= 500;
     ",
 ];
 

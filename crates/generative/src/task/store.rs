@@ -1,6 +1,6 @@
 //! The tasks, for a host that works on them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -65,6 +65,7 @@ pub(super) struct Inner {
     /// All hosts see the same output folder.
     pub(super) shared: AtomicBool,
     accepted: AtomicU64,
+    deliveries: Mutex<BTreeMap<&'static str, u64>>,
     changes: watch::Sender<u64>,
     _lock: Option<File>,
 }
@@ -96,12 +97,14 @@ impl Drop for Claim {
 }
 
 /// Figures of this host since its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figures {
     /// Tasks accepted.
     pub accepted: u64,
     /// Transactions committed, each by at least one write to the disk.
     pub commits: u64,
+    /// Deliveries tried, by [`Answer::label`](super::Answer::label).
+    pub deliveries: BTreeMap<&'static str, u64>,
 }
 
 impl Store {
@@ -132,6 +135,7 @@ impl Store {
             others: tokio::sync::Mutex::default(),
             shared: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
+            deliveries: Mutex::default(),
             changes: watch::Sender::new(0),
             _lock: lock,
         });
@@ -171,7 +175,14 @@ impl Store {
         Figures {
             accepted: self.inner.accepted.load(Ordering::Relaxed),
             commits: self.inner.ledger.database.commits(),
+            deliveries: self.inner.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+
+    /// How many tasks of one modality may wait.
+    #[must_use]
+    pub fn queue_limit(&self) -> u64 {
+        self.inner.queue
     }
 
     /// Changes each time that this host has changed a task: then there may be something to claim. Other hosts'
@@ -347,6 +358,7 @@ impl Store {
         }
         let keeps = is_mine && event.keeps_claim();
         let mut task = before.clone();
+        let answer = if let Event::Answered(answer) = &event { Some(answer.label()) } else { None };
         task.apply(event, inner.ledger.now())?;
         inner.pay(&mut transaction, &before, &task).await?;
         let (number, host) = if keeps { (number, Some(&*inner.host)) } else { (number + 1, None) };
@@ -356,6 +368,10 @@ impl Store {
             media::forget(&mut transaction, task.id).await?;
         }
         database.commit(transaction).await?;
+        if let Some(answer) = answer {
+            let mut deliveries = inner.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+            *deliveries.entry(answer).or_default() += 1;
+        }
         claim.is_held = keeps;
         claim.task = task;
         inner.changed();
@@ -371,7 +387,7 @@ impl Store {
     }
 
     /// Removes tasks that came to an end at least so long ago, 1,000 at most, and says which. Their files stay:
-    /// [`OutputDir::remove`].
+    /// [`Store::clean_up`] removes both.
     ///
     /// # Errors
     /// What the database says.

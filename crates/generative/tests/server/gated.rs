@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::setup::{Fixture, Wanted};
 
-const BODY: &str = r#"{"prompt": "a lighthouse at night", "parameters": null}"#;
+pub(crate) const BODY: &str = r#"{"prompt": "a lighthouse at night", "parameters": null}"#;
 
 fn webhook() -> HeaderMap {
     HeaderMap::from_iter([(
@@ -24,17 +24,17 @@ fn webhook() -> HeaderMap {
     )])
 }
 
-struct Signers {
+pub(crate) struct Signers {
     miner: Keypair,
     validators: [Keypair; 2],
 }
 
 impl Signers {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { miner: Keypair::generate(), validators: [Keypair::generate(), Keypair::generate()] }
     }
 
-    fn gate(&self) -> Arc<Gate> {
+    pub(crate) fn gate(&self) -> Arc<Gate> {
         let gate = Gate::new(GateConfig {
             policy: Policy { own_hotkey: self.miner.hotkey(), min_stake: Some(MIN_STAKE) },
             nonce_capacity: 100,
@@ -46,6 +46,10 @@ impl Signers {
         Arc::new(gate)
     }
 
+    pub(crate) fn hotkeys(&self) -> [String; 2] {
+        self.validators.each_ref().map(|validator| validator.hotkey().to_string())
+    }
+
     fn sign(&self, validator: usize, body: &str) -> HeaderMap {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let body = Sha256::digest(body).into();
@@ -54,7 +58,7 @@ impl Signers {
         sign(&self.validators[validator], &body, &uuid, u64::try_from(now).unwrap(), Some(&receiver)).unwrap()
     }
 
-    fn asking(&self, validator: usize) -> HeaderMap {
+    pub(crate) fn asking(&self, validator: usize) -> HeaderMap {
         let mut headers = self.sign(validator, BODY);
         headers.extend(webhook());
         headers

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod gated;
+mod operator;
 mod setup;
 mod vectors;

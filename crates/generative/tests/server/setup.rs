@@ -9,6 +9,7 @@ use adit_generative::server::{About, Miner, router};
 use adit_generative::service::Services;
 use adit_generative::task::{Address, Config, Store};
 use adit_settings::Environment;
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use serde_json::Value;
@@ -17,6 +18,7 @@ use tower::ServiceExt as _;
 
 pub(crate) struct Fixture {
     pub(crate) miner: Arc<Miner>,
+    router: Router,
     _folder: TempDir,
 }
 
@@ -70,11 +72,12 @@ impl Fixture {
             },
             started: Instant::now(),
         };
-        Self { miner: Arc::new(miner), _folder: folder }
+        let miner = Arc::new(miner);
+        Self { router: router(Arc::clone(&miner)), miner, _folder: folder }
     }
 
     pub(crate) async fn ask(&self, request: Request<Body>) -> Response<Body> {
-        router(Arc::clone(&self.miner)).oneshot(request).await.unwrap()
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// A request with JSON, and what is answered.

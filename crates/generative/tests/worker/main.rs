@@ -6,8 +6,8 @@ mod setup;
 
 use std::time::Duration;
 
-use adit_generative::Modality;
-use adit_generative::task::State;
+use adit_generative::task::{Event, Job, State};
+use adit_generative::{Modality, Usd};
 use adit_stand_in::media::{MP4, PNG};
 use adit_stand_in::providers::{Call, Fault, Service};
 
@@ -152,4 +152,87 @@ async fn a_webhook_within_the_hosts_own_network_is_not_reached() {
     assert_eq!(task.state, State::Dead);
     assert!(task.note.unwrap().contains("is refused"));
     assert!(bench.deliveries().is_empty());
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_while_media_are_checked_costs_no_second_payment() {
+    let mut bench = Bench::new(Options { fail_over: true, ..Options::default() }).await;
+    bench.stop().await;
+    let store = bench.open().await;
+    let id = bench.fetched(&store, "paid for").await;
+    let (folder, away) = (bench.media_folder().join("image"), bench.media_folder().join("away"));
+    std::fs::rename(&folder, &away).unwrap();
+    std::fs::write(&folder, "no folder").unwrap();
+    bench.work(store);
+    let waiting = bench.until(id, |task| task.note.is_some()).await;
+    assert_eq!((waiting.state, waiting.attempt), (State::Fetched, 1), "{:?}", waiting.note);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    let task = bench.ended(id).await;
+    assert_eq!((task.state, task.attempt, task.spent), (State::Delivered, 1, Usd(30_000)));
+    assert_eq!(bench.providers.paid("paid for"), 0, "nobody is called again");
+}
+
+#[tokio::test]
+async fn media_that_are_gone_are_reported_and_not_paid_for_again() {
+    let mut bench = Bench::new(Options { fail_over: true, ..Options::default() }).await;
+    bench.stop().await;
+    let store = bench.open().await;
+    let id = bench.fetched(&store, "gone").await;
+    std::fs::remove_file(bench.media_folder().join(format!("image/{id}.png"))).unwrap();
+    bench.work(store);
+    let task = bench.ended(id).await;
+    assert_eq!((task.state, task.attempt), (State::Failed, 1));
+    assert!(task.failure.unwrap().contains("are gone"));
+    assert_eq!(bench.providers.paid("gone"), 0);
+}
+
+#[tokio::test]
+async fn a_long_link_leads_to_the_media_after_a_restart() {
+    let mut bench = Bench::new(Options::default()).await;
+    let first = bench.ask(Modality::Video, "first").await;
+    let job: serde_json::Value =
+        serde_json::from_str(bench.ended(first).await.job.unwrap().as_str()).unwrap();
+    let link = format!(
+        "{}/media/{}?signature={}",
+        bench.providers.url(Service::Runway),
+        job["job"].as_str().unwrap(),
+        "x".repeat(5_000)
+    );
+    bench.stop().await;
+    let store = bench.open().await;
+    let id = bench.put(&store, Modality::Video, "by link").await;
+    let mut claim = store.claim_queued(Modality::Video).await.unwrap().unwrap();
+    store.call(&mut claim, "runway", Usd(30_000)).await.unwrap();
+    let job = serde_json::json!({"located": {"url": link}}).to_string();
+    store.apply(&mut claim, Event::Submitted { job: Job::new(job).unwrap() }).await.unwrap();
+    drop(claim);
+    store.close().await.unwrap();
+    let store = bench.open().await;
+    bench.work(store);
+    let task = bench.ended(id).await;
+    assert_eq!((task.state, task.attempt), (State::Delivered, 1), "{:?}", task.note);
+    assert!(bench.deliveries().pop().unwrap().body == bench.clip);
+}
+
+#[tokio::test]
+async fn what_is_saved_is_described_beside_it() {
+    let mut bench = Bench::new(Options { save_locally: true, ..Options::default() }).await;
+    let id = bench.ask(Modality::Image, "a lighthouse").await;
+    let task = bench.ended(id).await;
+    bench.stop().await;
+    let folder = bench.media_folder().join("image");
+    assert!(std::fs::read(folder.join(format!("{id}.png"))).unwrap() == bench.picture);
+    let described = std::fs::read(folder.join(format!("{id}.json"))).unwrap();
+    let described: serde_json::Value = serde_json::from_slice(&described).unwrap();
+    let expected = serde_json::json!({
+        "task_id": id.to_string(),
+        "modality": "image",
+        "prompt": "a lighthouse",
+        "parameters": {},
+        "signed_by": task.signed_by,
+        "created_at": task.accepted_at as f64 / 1e3,
+        "completed_at": task.ended_at.unwrap() as f64 / 1e3,
+    });
+    assert_eq!(described, expected);
 }

@@ -2,17 +2,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_auth::StakeTable;
 use adit_auth::epistula::Policy;
-use adit_generative::Modality;
 use adit_generative::check::Checker;
 use adit_generative::service::Services;
-use adit_generative::task::{Address, Config, Request, Store, Task, TaskId};
+use adit_generative::task::{Address, Config, Event, Request, Store, Task, TaskId};
 use adit_generative::webhook::Webhook;
 use adit_generative::worker::{Rules, Worker};
+use adit_generative::{Modality, Usd};
 use adit_keys::Keypair;
 use adit_outbound::{AddressGuard, Client};
 use adit_provenance::signing::{Authority, Claim};
@@ -34,13 +35,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Options {
     pub(crate) fail_over: bool,
+    pub(crate) save_locally: bool,
     /// Private hosts that webhooks may be on.
     pub(crate) webhooks: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fail_over: false, webhooks: "127.0.0.1" }
+        Self { fail_over: false, save_locally: false, webhooks: "127.0.0.1" }
     }
 }
 
@@ -126,7 +128,13 @@ impl Bench {
             let checker = Checker::Here(Era::ALL.map(|era| Verifier::new(&anchors, era).unwrap()).to_vec());
             let webhook = Webhook::new(Arc::new(Keypair::from_seed(&miner_seed)), client.clone());
             let timeout = Duration::from_secs(30);
-            let rules = Rules { concurrency: 5, timeout, fail_over: options.fail_over };
+            let rules = Rules {
+                concurrency: 5,
+                timeout,
+                fail_over: options.fail_over,
+                keep: Duration::from_secs(86_400),
+                save_locally: options.save_locally,
+            };
             Worker::new(store, services.clone(), checker, webhook, rules)
         };
         let mut bench = Self {
@@ -146,13 +154,21 @@ impl Bench {
     }
 
     async fn start(&mut self) {
+        let store = self.open().await;
+        self.work(store);
+    }
+
+    pub(crate) async fn open(&self) -> Store {
         let store = Store::open(Config {
             database: Address::Sqlite(self.folder.path().join("tasks.db")),
             output_dir: self.folder.path().join("media"),
             queue: 100,
             daily_budget: None,
         });
-        let store = store.await.unwrap();
+        store.await.unwrap()
+    }
+
+    pub(crate) fn work(&mut self, store: Store) {
         let worker = Arc::new((self.make)(store.clone()));
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(worker.run(async {
@@ -162,25 +178,49 @@ impl Bench {
     }
 
     pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await;
+    }
+
+    pub(crate) async fn stop(&mut self) {
         let Running { store, stop, done } = self.worker.take().unwrap();
         stop.send(()).unwrap();
         done.await.unwrap();
         store.close().await.unwrap();
-        self.start().await;
     }
 
     fn store(&self) -> &Store {
         &self.worker.as_ref().unwrap().store
     }
 
+    pub(crate) fn media_folder(&self) -> PathBuf {
+        self.folder.path().join("media")
+    }
+
     pub(crate) async fn ask(&self, modality: Modality, prompt: &str) -> TaskId {
+        self.put(self.store(), modality, prompt).await
+    }
+
+    pub(crate) async fn put(&self, store: &Store, modality: Modality, prompt: &str) -> TaskId {
         let request = Request {
             prompt: prompt.to_owned(),
             parameters: serde_json::json!({}),
             webhook_url: self.webhook_url.clone(),
         };
         let validator = self.validator_pair.hotkey().to_string();
-        self.store().accept(modality, validator, request, None).await.unwrap().id
+        store.accept(modality, validator, request, None).await.unwrap().id
+    }
+
+    /// A picture that is paid for and on disk, and not yet checked.
+    pub(crate) async fn fetched(&self, store: &Store, prompt: &str) -> TaskId {
+        let id = self.put(store, Modality::Image, prompt).await;
+        let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
+        store.call(&mut claim, "stabilityai", Usd(30_000)).await.unwrap();
+        let mut writer = store.output().create(id, Modality::Image).await.unwrap();
+        writer.write(&self.picture).await.unwrap();
+        let media = writer.finish("png").await.unwrap();
+        store.apply(&mut claim, Event::Fetched { media, cost: None }).await.unwrap();
+        id
     }
 
     pub(crate) async fn task(&self, id: TaskId) -> Task {

@@ -21,7 +21,7 @@ pub(super) async fn show() -> Result<bool, Failure> {
         ask(Modality::Video, Some("720p")),
     ];
     let folder = tempfile::tempdir()?;
-    let attempts = Stage::set().await?.rehearse(asks, folder.path().to_owned()).await?;
+    let attempts = Stage::set().await?.rehearse(asks, folder.path(), folder.path().join("media")).await?;
     print(&attempts);
     Ok(attempts.iter().all(Attempt::credited))
 }

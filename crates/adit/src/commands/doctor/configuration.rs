@@ -45,7 +45,8 @@ pub(super) fn judge(env: &Environment, wrong: Option<(String, Option<String>)>) 
     match (wrong, bad_lines) {
         (Some((error, fix)), bad_lines) => {
             let also = bad_lines.map(|text| format!("; {text}")).unwrap_or_default();
-            let fix = fix.unwrap_or_else(|| "set it right; docs/environment.md says what it takes".to_owned());
+            let fix =
+                fix.unwrap_or_else(|| "set it right; docs/environment.md says what it takes".to_owned());
             Check::fail(NAME, format!("{error}{also}"), fix)
         }
         (None, Some(text)) => {

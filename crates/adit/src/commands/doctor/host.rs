@@ -50,8 +50,7 @@ fn judge(rooms: &[(PathBuf, u64)], names: &str) -> Check {
     let worst = rooms.iter().map(|(_, free)| verdict(*free)).max().unwrap_or(Status::Pass);
     let found: Vec<String> =
         rooms.iter().map(|(folder, free)| format!("{} free in {}", size(*free), folder.display())).collect();
-    let fix =
-        format!("docker image prune, journalctl --vacuum-size=200M, or name another disk with {names}");
+    let fix = format!("docker image prune, journalctl --vacuum-size=200M, or name another disk with {names}");
     Check {
         name: "disk",
         status: worst,

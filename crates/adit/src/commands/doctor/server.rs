@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Check;
+use super::chain::Place;
 use super::sv::Miner;
 
 /// `/health` has a few hundred bytes.
@@ -60,6 +61,87 @@ pub(super) async fn ask(port: Result<u16, &str>, limit: Duration) -> Server {
         Err(FetchError::Deadline { .. } | FetchError::Idle { .. }) => Server::Silent,
         Err(error) => Server::Down(error.to_string()),
     }
+}
+
+/// What answers at the generative miner's port on this host.
+pub(super) enum Generator {
+    /// Adit, with its `/metrics`.
+    Up(String),
+    /// Nothing, or nothing of ours, and what to do.
+    Not(String, &'static str),
+    /// There is no port to ask.
+    Unknown,
+}
+
+pub(super) async fn ask_generator(port: Result<u16, &str>, limit: Duration) -> Generator {
+    let Ok(port) = port else { return Generator::Unknown };
+    let asking = async {
+        // Our own miner is on loopback, which the guard is there to refuse.
+        let client = Client::new(AddressGuard::unrestricted())?;
+        let limits = Limits::new(Instant::now() + limit, MAX_ANSWER);
+        client.get(&format!("http://127.0.0.1:{port}/metrics"), &limits).await?.bytes().await
+    };
+    const OTHER: &str = "stop it, or set BT_AXON_PORT to the miner's port";
+    match asking.await {
+        Ok(body) => {
+            let text = String::from_utf8_lossy(&body).into_owned();
+            if text.contains(STAKE_AGE) {
+                return Generator::Up(text);
+            }
+            Generator::Not(format!("another program answers on port {port}"), OTHER)
+        }
+        Err(FetchError::Status { status, .. }) => {
+            Generator::Not(format!("another program answers on port {port}: {status}"), OTHER)
+        }
+        Err(FetchError::Deadline { .. } | FetchError::Idle { .. }) => Generator::Not(
+            format!("port {port} takes connections but does not answer"),
+            "look into the miner's log, and start the miner again",
+        ),
+        Err(error) => {
+            Generator::Not(format!("nothing answers on port {port}: {error}"), "gascli generator serve")
+        }
+    }
+}
+
+/// Whether it is up, and whom it lets in.
+pub(super) fn check_generator(server: &Generator, place: &Place) -> [Check; 2] {
+    let stakes = |why| Check::skipped("stake table", why);
+    match server {
+        Generator::Unknown => [
+            Check::skipped("server", place.port.err().unwrap_or("its port is not known")),
+            stakes("no server was asked"),
+        ],
+        Generator::Not(what, fix) => {
+            [Check::fail("server", what, *fix), stakes("no miner answers (see server)")]
+        }
+        Generator::Up(metrics) => {
+            let port = place.port.map_or_else(|_| String::new(), |port| format!(" on port {port}"));
+            [
+                Check::pass("server", format!("Adit answers{port}")),
+                judge_stake_age(metric(metrics, STAKE_AGE)),
+            ]
+        }
+    }
+}
+
+const STAKE_AGE: &str = "adit_generative_stake_table_age_seconds";
+/// Stakes that are older, in seconds, are not those that validators have.
+const OLD_STAKES: f64 = 3600.0;
+
+fn judge_stake_age(age: Option<f64>) -> Check {
+    const NAME: &str = "stake table";
+    const FIX: &str =
+        "the miner's log says why the chain does not answer; BT_CHAIN_ENDPOINT names another node";
+    match age {
+        Some(age) if (0.0..OLD_STAKES).contains(&age) => Check::pass(NAME, format!("read {age:.0} s ago")),
+        Some(age) if age >= OLD_STAKES => Check::warn(NAME, format!("{:.0} min old", age / 60.0), FIX),
+        _ => Check::fail(NAME, "none: every validator is refused", FIX),
+    }
+}
+
+/// A value of Prometheus' text form, by the name of its line.
+fn metric(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 /// Whether it is up.
@@ -234,6 +316,20 @@ mod tests {
 
     fn table(hotkeys: u64, age: Option<u64>, stale: bool) -> Value {
         json!({"source": "chain", "age_seconds": age, "hotkeys": hotkeys, "stale": stale})
+    }
+
+    #[test]
+    fn the_generators_stakes_are_judged_by_their_age() {
+        let text = "# HELP x\nadit_generative_stake_table_age_seconds 12.5\nother 7\n";
+        assert_eq!(metric(text, STAKE_AGE), Some(12.5));
+        for (age, status) in [
+            (Some(0.0), Status::Pass),
+            (Some(3600.0), Status::Warn),
+            (Some(-1.0), Status::Fail),
+            (None, Status::Fail),
+        ] {
+            assert_eq!(judge_stake_age(age).status, status, "{age:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use adit_generative::{Config, Modality};
 use adit_provenance::TrustAnchors;
 use adit_settings::Environment;
 use chrono::{DateTime, Utc};
-use futures_util::future::join;
 use tokio::time::{Instant, timeout_at};
 
 use super::Check;
@@ -28,7 +27,7 @@ pub(super) async fn checks(config: Option<&Config>, until: Instant) -> Vec<Check
             .into();
     };
     let [image, video] = Modality::ALL.map(|modality| check(config, modality, until));
-    let (image, video) = join(image, video).await;
+    let (image, video) = tokio::join!(image, video);
     vec![image, video]
 }
 

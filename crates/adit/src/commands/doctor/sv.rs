@@ -6,13 +6,12 @@ use adit_private_track::{Config, ConfigError};
 use adit_settings::{Environment, var};
 use tokio::time::{Instant, timeout};
 
-use super::{
-    ASKING, WHOLE, told,
-    Check, axon, chain, challenge, configuration, engine, host, image, names, registry, server, wallet,
-};
 use super::chain::Place;
+use super::{
+    ASKING, Check, WHOLE, axon, chain, challenge, configuration, engine, host, image, names, registry,
+    server, told, wallet,
+};
 use crate::cli::doctor::Doctor;
-
 
 /// What builds, pushes, shares, commits and starts.
 pub(super) const DEPLOY: &str = "sv deploy-pt-miner --tag <tag>";
@@ -31,7 +30,8 @@ pub(super) struct Miner {
 
 pub(super) async fn checks(env: &Environment, args: &Doctor) -> Vec<Check> {
     let began = Instant::now();
-    let env = told(env, args, [(&var::NETUID, args.netuid.resolve(env).ok().map(|netuid| netuid.to_string()))]);
+    let env =
+        told(env, args, [(&var::NETUID, args.netuid.resolve(env).ok().map(|netuid| netuid.to_string()))]);
     let found = wallet::find(&env);
     let endpoints = args.network.resolve(&env);
     let miner = Miner {

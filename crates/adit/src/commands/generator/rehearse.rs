@@ -1,6 +1,6 @@
 //! `gascli generator rehearse`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -33,7 +33,7 @@ pub(crate) fn run(env: &Environment, args: &Rehearse) -> Result<ExitCode, Failur
         if args.stand_in {
             let stage = Stage::set().await?;
             let asks = asks(&stage.services, args)?;
-            return stage.rehearse(asks, kept).await;
+            return stage.rehearse(asks, folder.path(), kept).await;
         }
         // Whoever the miner is, it is the services that are tried.
         let Config { services, rules, .. } = Config::from_settings(env, Keypair::generate().hotkey())?;
@@ -41,7 +41,8 @@ pub(crate) fn run(env: &Environment, args: &Rehearse) -> Result<ExitCode, Failur
         agree(&services, &asks, args)?;
         trust_anchors::fetch_missing(env).await?;
         let checker = serve::checker(env)?;
-        rehearse(Plan { services, checker, rules, budget: args.budget, asks, folder: kept })
+        let database = folder.path().join("tasks.db");
+        rehearse(Plan { services, checker, rules, budget: args.budget, asks, database, output_dir: kept })
             .await
             .map_err(Failure::new)
     })?;
@@ -87,10 +88,25 @@ impl Stage {
         Ok(Self { services, checker, _providers: providers })
     }
 
-    pub(crate) async fn rehearse(&self, asks: Vec<Ask>, folder: PathBuf) -> Result<Vec<Attempt>, Failure> {
-        let rules = Rules { concurrency: 5, timeout: Duration::from_secs(60), fail_over: false };
+    /// The tasks are kept in `folder` for as long as it takes.
+    pub(crate) async fn rehearse(
+        &self,
+        asks: Vec<Ask>,
+        folder: &Path,
+        output_dir: PathBuf,
+    ) -> Result<Vec<Attempt>, Failure> {
+        let rules = Rules {
+            concurrency: 5,
+            timeout: Duration::from_secs(60),
+            fail_over: false,
+            keep: Duration::from_secs(86_400),
+            save_locally: true,
+        };
         let (services, checker) = (self.services.clone(), self.checker.clone());
-        rehearse(Plan { services, checker, rules, budget: None, asks, folder }).await.map_err(Failure::new)
+        let database = folder.join("tasks.db");
+        rehearse(Plan { services, checker, rules, budget: None, asks, database, output_dir })
+            .await
+            .map_err(Failure::new)
     }
 }
 

@@ -20,7 +20,7 @@ async fn every_state_survives_a_crash(bench: Bench) {
     let calling = claims[1].task().id;
     let mut claim = store.calling().await;
     let submitted = claim.task().id;
-    store.apply(&mut claim, Event::Submitted { job: "job-7".to_owned() }).await.unwrap();
+    store.apply(&mut claim, Event::Submitted { job: job("job-7") }).await.unwrap();
     claims.push(claim);
     let claim = store.fetched(PNG).await;
     let fetched = claim.task().id;
@@ -56,7 +56,7 @@ async fn every_state_survives_a_crash(bench: Bench) {
         paid.insert(claim.task().id, claim);
     }
     assert_eq!(paid.keys().copied().collect::<HashSet<_>>(), HashSet::from([calling, submitted, fetched]));
-    assert_eq!(paid[&submitted].task().job.as_deref(), Some("job-7"));
+    assert_eq!(paid[&submitted].task().job.as_ref().map(Job::as_str), Some("job-7"));
     let mut due = HashSet::new();
     while let Some(mut claim) = store.claim_delivery().await.unwrap() {
         assert_eq!(std::fs::read(store.media_file(claim.task()).await.unwrap()).unwrap(), PNG);
@@ -70,7 +70,8 @@ async fn every_state_survives_a_crash(bench: Bench) {
     let mut claim = paid.remove(&calling).unwrap();
     assert_eq!(claim.task().reserved.map(|(price, _)| price), Some(Usd(40_000)));
     assert!(matches!(store.call(&mut claim, "openai", Usd(1)).await, Err(StoreError::Illegal(_))));
-    let never_got_it = Event::Retry { due_at: 0, cost: Some(Usd(0)), why: "no such job".to_owned() };
+    let never_got_it =
+        Event::Retry { due_at: 0, cost: Some(Usd(0)), why: "no such job".to_owned(), next_service: None };
     store.apply(&mut claim, never_got_it).await.unwrap();
     let images = [
         store.claim_queued(Modality::Image).await.unwrap().unwrap(),
@@ -164,7 +165,7 @@ async fn work(folder: &Path) {
         store.call(&mut claim, "openai", Usd(40_000)).await.unwrap();
         note("calls", format!("{} {}", claim.task().id, claim.task().attempt));
         if modality == Modality::Video {
-            store.apply(&mut claim, Event::Submitted { job: "job".to_owned() }).await.unwrap();
+            store.apply(&mut claim, Event::Submitted { job: job("job") }).await.unwrap();
         }
         finish(&store, &mut claim).await;
     };

@@ -1,12 +1,14 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use sqlx::Executor as _;
+use sqlx::{Executor as _, Row as _};
 
+use super::super::database::Database;
 use super::*;
 use crate::Modality;
 
 on_both!(
     tables_of_a_newer_version_are_refused,
+    tables_of_the_first_version_are_brought_up_to_date,
     an_operator_makes_no_tables,
     a_due_time_that_a_wrong_clock_wrote_holds_nothing_up,
     a_store_that_is_closed_refuses,
@@ -20,8 +22,47 @@ async fn tables_of_a_newer_version_are_refused(bench: Bench) {
     store.close().await.unwrap();
     let refused = [Store::open(bench.config()).await.err(), Ledger::open(&bench.address()).await.err()];
     for error in refused {
-        assert!(matches!(error, Some(StoreError::NewerSchema { found: 99, known: 1 })), "{error:?}");
+        assert!(
+            matches!(error, Some(StoreError::NewerSchema { found: 99, known: schema::NEWEST })),
+            "{error:?}"
+        );
     }
+}
+
+async fn tables_of_the_first_version_are_brought_up_to_date(bench: Bench) {
+    std::fs::create_dir(bench.path("state")).unwrap();
+    let database = Database::open(&bench.address(), true).await.unwrap();
+    let bytes = if database.is_postgres() { "BYTEA" } else { "BLOB" };
+    let id = TaskId::new_v4();
+    let old = format!(
+        "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (1); {} \
+         INSERT INTO tasks (id, modality, signed_by, request, accepted_at, state, attempt, service, job, spent, \
+         tries, due_at, deliver_by, claim) VALUES ('{id}', 'image', '5A', \
+         '{{\"prompt\":\"p\",\"parameters\":null,\"webhook_url\":\"\"}}', 1, 'submitted', 1, 'openai', 'job-1', 0, \
+         0, 1, 2, 1)",
+        schema::VERSIONS[0].replace("{bytes}", bytes),
+    );
+    let mut transaction = database.begin().await.unwrap();
+    transaction.execute(&*old).await.unwrap();
+    database.commit(transaction).await.unwrap();
+    database.close().await;
+    assert!(matches!(Ledger::open(&bench.address()).await, Err(StoreError::NoSchema)));
+
+    let store = bench.open().await;
+    let task = store.ledger().task(id).await.unwrap();
+    assert_eq!((task.state, task.job, task.next_service), (State::Submitted, Some(job("job-1")), None));
+    assert_eq!(store.claim_paid().await.unwrap().unwrap().task().id, id);
+    assert!(store.ledger().knows_job("openai", &job("job-1")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_job_is_found_by_its_index() {
+    let store = Bench::sqlite().open().await;
+    let query = format!("EXPLAIN QUERY PLAN {}", super::super::ledger::KNOWS_JOB);
+    let query = sqlx::query(&query).bind("job-1").bind("openai");
+    let plan = query.fetch_one(&mut *store.inner.ledger.database.read().await.unwrap()).await.unwrap();
+    let plan: &str = plan.try_get("detail").unwrap();
+    assert!(plan.contains("USING INDEX tasks_job (job=?)"), "{plan}");
 }
 
 async fn an_operator_makes_no_tables(bench: Bench) {

@@ -11,6 +11,7 @@ on_both!(
     texts_that_one_database_would_not_take_are_kept,
     what_ended_long_ago_is_purged,
     validators_and_states_are_counted,
+    a_long_link_is_kept_whole_and_a_job_is_found,
 );
 
 async fn a_task_walks_from_accepted_to_delivered(bench: Bench) {
@@ -22,9 +23,12 @@ async fn a_task_walks_from_accepted_to_delivered(bench: Bench) {
     assert!(store.claim_queued(Modality::Video).await.unwrap().is_none());
 
     store.call(&mut claim, "runway", Usd(250_000)).await.unwrap();
-    store.apply(&mut claim, Event::Submitted { job: "job-1".to_owned() }).await.unwrap();
+    store.apply(&mut claim, Event::Submitted { job: job("job-1") }).await.unwrap();
     let stored = store.ledger().task(task.id).await.unwrap();
-    assert_eq!((stored.state, stored.job.as_deref(), stored.attempt), (State::Submitted, Some("job-1"), 1));
+    assert_eq!(
+        (stored.state, stored.job.as_ref().map(Job::as_str), stored.attempt),
+        (State::Submitted, Some("job-1"), 1)
+    );
     assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), Usd(250_000));
 
     let media = write(store.output(), claim.task(), PNG).await;
@@ -70,13 +74,18 @@ async fn another_attempt_is_another_payment(bench: Bench) {
     let mut claim = store.calling().await;
     let id = claim.task().id;
     let due_at = store.ledger().now() + 5_000;
-    store.apply(&mut claim, Event::Retry { due_at, cost: None, why: "unsigned".to_owned() }).await.unwrap();
+    let next_service = Some("stabilityai".to_owned());
+    let retry =
+        Event::Retry { due_at, cost: None, why: "unsigned".to_owned(), next_service: next_service.clone() };
+    store.apply(&mut claim, retry).await.unwrap();
+    assert_eq!(store.ledger().task(id).await.unwrap().next_service, next_service);
     assert!(store.claim_queued(Modality::Image).await.unwrap().is_none());
     store.skip(Duration::from_secs(5));
     let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
     store.call(&mut claim, "stabilityai", Usd(30_000)).await.unwrap();
     let task = store.ledger().task(id).await.unwrap();
     assert_eq!((task.attempt, task.service.as_deref()), (2, Some("stabilityai")));
+    assert_eq!(task.next_service, None);
     assert_eq!(task.cost(), Usd(70_000));
     assert_eq!(store.ledger().spent(store.ledger().today()).await.unwrap(), Usd(70_000));
 }
@@ -175,4 +184,20 @@ async fn validators_and_states_are_counted(bench: Bench) {
     assert_eq!(validators["5Other"].tasks[&State::Accepted], 2);
     assert_eq!(validators["5Validator"].cost, Usd(40_000));
     assert_eq!(validators.len(), 2);
+}
+
+async fn a_long_link_is_kept_whole_and_a_job_is_found(bench: Bench) {
+    let store = bench.open().await;
+    let link = job(&format!("https://example.com/{}", "ж".repeat(8_000)));
+    let mut claim = store.calling().await;
+    let id = claim.task().id;
+    store.apply(&mut claim, Event::Submitted { job: link.clone() }).await.unwrap();
+    let mut claim = store.calling().await;
+    store.apply(&mut claim, Event::Submitted { job: job("job-1") }).await.unwrap();
+    store.close().await.unwrap();
+    let ledger = Ledger::open(&bench.address()).await.unwrap();
+    assert_eq!(ledger.task(id).await.unwrap().job, Some(link));
+    assert!(ledger.knows_job("openai", &job("job-1")).await.unwrap());
+    assert!(!ledger.knows_job("openai", &job("job-2")).await.unwrap());
+    assert!(!ledger.knows_job("runway", &job("job-1")).await.unwrap());
 }

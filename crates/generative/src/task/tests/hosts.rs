@@ -62,15 +62,15 @@ async fn a_host_that_was_only_slow_loses_its_decisions_and_not_its_news() {
     let slow = bench.open().await;
     let mut called = slow.calling().await;
     let mut polled = slow.calling().await;
-    slow.apply(&mut polled, Event::Submitted { job: "job-2".to_owned() }).await.unwrap();
+    slow.apply(&mut polled, Event::Submitted { job: job("job-2") }).await.unwrap();
     let mut tried = slow.trying().await;
     let other = bench.reopen().await;
 
     // It was called once, and the job's id is what was missing.
     assert_eq!(other.state(called.task().id).await, State::Unknown);
-    slow.apply(&mut called, Event::Submitted { job: "job-1".to_owned() }).await.unwrap();
+    slow.apply(&mut called, Event::Submitted { job: job("job-1") }).await.unwrap();
     assert_eq!(other.state(called.task().id).await, State::Submitted);
-    let retry = Event::Retry { due_at: 0, cost: None, why: String::new() };
+    let retry = Event::Retry { due_at: 0, cost: None, why: String::new(), next_service: None };
     assert!(matches!(slow.apply(&mut called, retry.clone()).await, Err(StoreError::ClaimLost(_))));
     assert!(matches!(slow.apply(&mut polled, retry).await, Err(StoreError::ClaimLost(_))));
 

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::super::machine::*;
 use super::super::output::Media;
-use super::request;
+use super::{job, request};
 use crate::{Modality, Usd};
 
 fn media() -> Media {
@@ -13,6 +13,7 @@ fn event() -> impl Strategy<Value = Event> {
     let text = || Just("why".to_owned());
     let time = || 0..10 * HORIZON_MS;
     let cost = || proptest::option::of((0..1_000_u64).prop_map(Usd));
+    let next_service = proptest::option::of(Just("runway".to_owned()));
     let answer = prop_oneof![
         text().prop_map(Answer::Acknowledged),
         text().prop_map(Answer::NotFound),
@@ -26,10 +27,12 @@ fn event() -> impl Strategy<Value = Event> {
             price: Usd(price),
             day: Day(day),
         }),
-        2 => Just(Event::Submitted { job: "job".to_owned() }),
+        2 => Just(Event::Submitted { job: job("job") }),
         2 => cost().prop_map(|cost| Event::Fetched { media: media(), cost }),
         3 => Just(Event::Checked),
-        1 => (time(), cost(), text()).prop_map(|(due_at, cost, why)| Event::Retry { due_at, cost, why }),
+        1 => (time(), cost(), text(), next_service).prop_map(|(due_at, cost, why, next_service)| {
+            Event::Retry { due_at, cost, why, next_service }
+        }),
         1 => (time(), text()).prop_map(|(due_at, why)| Event::Doubt { due_at, why }),
         1 => (time(), text()).prop_map(|(due_at, why)| Event::Postpone { due_at, why }),
         1 => (cost(), text()).prop_map(|(cost, why)| Event::Fail { cost, why }),
@@ -49,6 +52,8 @@ struct Truth {
     /// A call is under way, and what it may cost.
     open: Option<Usd>,
     paid: u64,
+    /// Who is to make the next attempt.
+    next_service: Option<String>,
     checked: bool,
 }
 
@@ -60,6 +65,7 @@ impl Truth {
                 self.calls += 1;
                 self.open = Some(*price);
                 self.checked = false;
+                self.next_service = None;
                 return;
             }
             Event::Fetched { cost, .. } | Event::Retry { cost, .. } | Event::Fail { cost, .. } => *cost,
@@ -74,6 +80,9 @@ impl Truth {
             }
             _ => return,
         };
+        if let Event::Retry { next_service, .. } = event {
+            self.next_service.clone_from(next_service);
+        }
         assert_ne!((before, event.clone()), (State::Calling, Event::Expire), "money may be leaving");
         if let Some(price) = self.open.take() {
             self.paid += cost.unwrap_or(price).0;
@@ -103,6 +112,7 @@ proptest! {
             prop_assert_eq!(task.tries, truth.tries);
             prop_assert_eq!(task.reserved.map(|(price, _)| price), truth.open);
             prop_assert_eq!(task.spent.0, truth.paid);
+            prop_assert_eq!(&task.next_service, &truth.next_service);
             prop_assert_eq!(task.ended_at.is_some(), task.state.is_end());
             prop_assert!(before.state != State::Unknown || task.state != State::Calling);
             prop_assert!(task.state != State::Calling || before.state == State::Accepted);
@@ -151,4 +161,12 @@ fn texts_of_others_are_bounded_at_a_characters_edge() {
     let kept = task.failure.unwrap();
     assert!(kept.starts_with("\u{fffd}ж") && kept.ends_with('ж'));
     assert!((1_990..2_010).contains(&kept.len()), "{}", kept.len());
+}
+
+#[test]
+fn a_job_is_kept_whole_or_refused_and_never_shown() {
+    let longest = "x".repeat(16 * 1024);
+    assert_eq!(Job::new(longest.clone()).unwrap().as_str(), longest);
+    assert_eq!(Job::new(longest + "x"), Err(JobTooLong { bytes: 16 * 1024 + 1 }));
+    assert_eq!(format!("{:?}", job("https://example.com/?sig=s3cret")), "Job(..)");
 }

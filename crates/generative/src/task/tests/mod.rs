@@ -1,5 +1,6 @@
 //! The same scenarios on SQLite and on PostgreSQL, and what only one of them has.
 
+mod cleanup;
 mod crash;
 mod faults;
 mod flow;
@@ -145,6 +146,10 @@ fn request(prompt: &str) -> Request {
         parameters: serde_json::json!({"resolution": "1K"}),
         webhook_url: "http://192.0.2.1:10525/generative_callback".to_owned(),
     }
+}
+
+fn job(text: &str) -> Job {
+    Job::new(text.to_owned()).unwrap()
 }
 
 async fn write(output: &OutputDir, task: &Task, bytes: &[u8]) -> Media {
