@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, header};
+use axum::extract::Path;
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use utoipa_swagger_ui::Config as SwaggerConfig;
+
+use crate::answer;
 
 /// `/docs`, of the document at `/openapi.json`. The title is put in as it is.
 #[must_use]
@@ -47,9 +50,31 @@ const ASSETS: [(&str, &str); 4] = [
     ("oauth2-redirect", "oauth2-redirect.html"),
 ];
 
-/// One of Swagger UI's own files. Each is in memory once, however many ask for it.
+/// `/redoc`, which upstream's servers have too: a page that says what the server is for and where its document is. Both
+/// texts are put in as they are.
 #[must_use]
-pub fn asset(name: &str) -> Option<Response<Body>> {
+pub fn redoc(title: &str, about: &str) -> Response<Body> {
+    html(format!(
+        r##"<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{title} - ReDoc</title></head>
+<body>
+<h1>{title}</h1>
+<p>{about} The schemas are in <a href="/openapi.json">/openapi.json</a>; <a href="/docs">/docs</a> shows it as a
+page.</p>
+</body>
+</html>
+"##
+    ))
+}
+
+/// `/docs/{asset}`: one of Swagger UI's own files.
+pub async fn asset(Path(name): Path<String>) -> Response<Body> {
+    file(&name).unwrap_or_else(|| answer::detail(StatusCode::NOT_FOUND, "Not Found"))
+}
+
+/// Each is in memory once, however many ask for it.
+fn file(name: &str) -> Option<Response<Body>> {
     static FILES: LazyLock<HashMap<&str, (Bytes, HeaderValue)>> = LazyLock::new(|| {
         let config = Arc::new(SwaggerConfig::from("/openapi.json"));
         let load = |(name, file)| {
@@ -65,9 +90,7 @@ pub fn asset(name: &str) -> Option<Response<Body>> {
     Some(response)
 }
 
-/// A page of one's own.
-#[must_use]
-pub fn html(text: impl Into<Bytes>) -> Response<Body> {
+fn html(text: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::from(text.into()));
     let content_type = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
@@ -76,7 +99,7 @@ pub fn html(text: impl Into<Bytes>) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
-    use super::{asset, page};
+    use super::{file, page};
     use axum::body::to_bytes;
 
     #[tokio::test]
@@ -86,7 +109,7 @@ mod tests {
         let files: Vec<_> = page.split('"').filter_map(|piece| piece.strip_prefix("/docs/")).collect();
         assert!(!files.is_empty());
         for name in files {
-            assert!(asset(name).is_some(), "{name}");
+            assert!(file(name).is_some(), "{name}");
         }
         assert!(!page.contains("://"), "the page loads something from elsewhere");
     }

@@ -12,16 +12,7 @@ const OPENAPI: &str = include_str!("../openapi.json");
 
 pub(crate) const TITLE: &str = "Private Track Turbovision Miner";
 
-pub(crate) const REDOC: &str = r##"<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Private Track Turbovision Miner - ReDoc</title></head>
-<body>
-<h1>Private Track Turbovision Miner</h1>
-<p><code>POST /challenge</code> takes a challenge and returns predictions. The schema of both is in
-<a href="/openapi.json">/openapi.json</a>; <a href="/docs">/docs</a> shows it as a page.</p>
-</body>
-</html>
-"##;
+pub(crate) const ABOUT: &str = "<code>POST /challenge</code> takes a challenge and returns predictions.";
 
 /// The document served: the security headers are parameters only where they are checked.
 pub(crate) fn openapi(verify: bool) -> String {

@@ -9,7 +9,7 @@ use adit_http_server::docs as page;
 use adit_predictor::Predictor;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::routing::{get, post};
@@ -51,8 +51,8 @@ pub(crate) fn router(miner: Arc<Miner>) -> Router {
     Router::new()
         .route("/challenge", gated)
         .route("/docs", get(docs_page))
-        .route("/docs/{asset}", get(docs_asset))
-        .route("/redoc", get(|| async { page::html(docs::REDOC) }))
+        .route("/docs/{asset}", get(page::asset))
+        .route("/redoc", get(|| async { page::redoc(docs::TITLE, docs::ABOUT) }))
         .route("/openapi.json", get(openapi))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
@@ -174,10 +174,6 @@ async fn docs_page(State(miner): State<Arc<Miner>>) -> Response<Body> {
     } else {
         detail(StatusCode::SERVICE_UNAVAILABLE, &Failure::NotReady.to_string())
     }
-}
-
-async fn docs_asset(Path(name): Path<String>) -> Response<Body> {
-    page::asset(&name).unwrap_or_else(|| detail(StatusCode::NOT_FOUND, "Not Found"))
 }
 
 async fn openapi(State(miner): State<Arc<Miner>>) -> Response<Body> {

@@ -1,11 +1,12 @@
 //! The routes.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use adit_auth::epistula::{Refusal, Verified, admit};
-use adit_http_server::answer;
+use adit_auth::epistula::{Gate, Refusal, Verified, admit};
+use adit_http_server::{answer, docs};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRef, Path, Request, State};
@@ -24,25 +25,45 @@ use crate::worker::CLEANUP;
 /// Largest body that is looked at where no gate has bounded it.
 const MAX_BODY: usize = 1 << 20;
 
-/// Every route that validators use, each behind the gate as upstream's are, and what operators look at.
+const OPENAPI: &str = include_str!("../../openapi.json");
+const TITLE: &str = "BitMind Generative Miner";
+const ABOUT: &str = "<code>POST /gen_image</code> and <code>/gen_video</code> take a prompt; the result is posted to the \
+    webhook that the request names.";
+
+/// Every route that validators use, each behind the gate as upstream's are; what operators look at; and the pages of
+/// `openapi.json`, which upstream shows to anybody as well.
 pub fn router(miner: Arc<Miner>) -> Router {
     let metrics = Arc::new(Metrics::new());
-    let gated = |route: MethodRouter<Served>| match &miner.gate {
+    let routes = routes(miner.gate.as_ref(), &metrics);
+    let known: Vec<&'static str> = routes.iter().map(|(path, _)| *path).collect();
+    let add = |router: Router<Served>, (path, handler)| router.route(path, handler);
+    routes
+        .into_iter()
+        .fold(Router::new(), add)
+        .method_not_allowed_fallback(answer::method_not_allowed)
+        .fallback(move |uri: Uri| ready(answer::not_found(&uri, &known)))
+        .with_state(Served { miner, metrics })
+}
+
+fn routes(gate: Option<&Arc<Gate>>, metrics: &Arc<Metrics>) -> [(&'static str, MethodRouter<Served>); 10] {
+    let gated = |route: MethodRouter<Served>| match gate {
         Some(gate) => route
             .route_layer(from_fn_with_state(Arc::clone(gate), admit))
-            .route_layer(from_fn_with_state(Arc::clone(&metrics), count_refusals)),
+            .route_layer(from_fn_with_state(Arc::clone(metrics), count_refusals)),
         None => route,
     };
-    Router::new()
-        .route("/gen_image", gated(post(|state, request| generate(Modality::Image, state, request))))
-        .route("/gen_video", gated(post(|state, request| generate(Modality::Video, state, request))))
-        .route("/health", gated(get(health)))
-        .route("/miner_info", gated(get(miner_info)))
-        .route("/status/{task_id}", gated(get(status)))
-        .route("/metrics", get(show_metrics))
-        .method_not_allowed_fallback(answer::method_not_allowed)
-        .fallback(not_found)
-        .with_state(Served { miner: Arc::clone(&miner), metrics })
+    [
+        ("/gen_image", gated(post(|state, request| generate(Modality::Image, state, request)))),
+        ("/gen_video", gated(post(|state, request| generate(Modality::Video, state, request)))),
+        ("/health", gated(get(health))),
+        ("/miner_info", gated(get(miner_info))),
+        ("/status/{task_id}", gated(get(status))),
+        ("/metrics", get(show_metrics)),
+        ("/openapi.json", get(|| ready(answer::json_text(StatusCode::OK, OPENAPI.to_owned())))),
+        ("/docs", get(|| ready(docs::page(TITLE)))),
+        ("/docs/{asset}", get(docs::asset)),
+        ("/redoc", get(|| ready(docs::redoc(TITLE, ABOUT)))),
+    ]
 }
 
 /// What the routes share.
@@ -71,10 +92,6 @@ async fn show_metrics(State(served): State<Served>) -> Response<Body> {
         Ok(text) => answer::metrics(text),
         Err(_) => answer::detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
     }
-}
-
-async fn not_found(uri: Uri) -> Response<Body> {
-    answer::not_found(&uri, &["/gen_image", "/gen_video", "/health", "/miner_info", "/metrics"])
 }
 
 async fn generate(modality: Modality, State(served): State<Served>, request: Request) -> Response<Body> {
@@ -326,4 +343,24 @@ fn now() -> f64 {
 
 fn seconds(milliseconds: task::UnixMs) -> f64 {
     milliseconds as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_in_the_document_and_the_other_way_round() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let documented: BTreeSet<&str> =
+            document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let routes = routes(None, &Arc::new(Metrics::new()));
+        let served: BTreeSet<&str> = routes.iter().map(|(path, _)| *path).collect();
+        let pages = BTreeSet::from(["/docs", "/docs/{asset}", "/openapi.json", "/redoc"]);
+        assert_eq!(&served - &pages, documented);
+        assert!(served.is_superset(&pages));
+        assert_eq!(document["info"]["title"], TITLE);
+    }
 }

@@ -16,6 +16,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+use crate::contract;
+
 pub(crate) struct Fixture {
     pub(crate) miner: Arc<Miner>,
     router: Router,
@@ -76,8 +78,13 @@ impl Fixture {
         Self { router: router(Arc::clone(&miner)), miner, _folder: folder }
     }
 
+    /// Every answer must be one that `openapi.json` describes.
     pub(crate) async fn ask(&self, request: Request<Body>) -> Response<Body> {
-        self.router.clone().oneshot(request).await.unwrap()
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = to_bytes(body, 8 << 20).await.unwrap();
+        contract::check(&method, &path, &head, &body);
+        Response::from_parts(head, Body::from(body))
     }
 
     /// A request with JSON, and what is answered.
