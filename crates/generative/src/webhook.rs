@@ -174,7 +174,67 @@ fn plain(text: &str) -> HeaderValue {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{pause, plain};
+    use super::*;
+    use crate::Usd;
+    use crate::task::{Day, Event, HORIZON_MS, Request, State};
+
+    /// A task whose media wait for their first delivery at 0 ms.
+    fn checked() -> Task {
+        let request =
+            Request { prompt: "p".to_owned(), parameters: json!({}), webhook_url: "http://v".to_owned() };
+        let mut task = Task::new(Uuid::nil(), Modality::Image, "5V".to_owned(), request, 0);
+        let media = Media { extension: "png".to_owned(), bytes: 1, sha256: "00".to_owned() };
+        for event in [
+            Event::Call { service: "openai".to_owned(), price: Usd(1), day: Day(0) },
+            Event::Fetched { media, cost: None },
+            Event::Checked,
+        ] {
+            task.apply(event, 0).unwrap();
+        }
+        task
+    }
+
+    /// Tries when it is due, until it ends or `until` comes; how often, and when last.
+    fn tries(task: &mut Task, until: UnixMs, status: u16) -> (u32, UnixMs) {
+        let (before, mut last) = (task.tries, 0);
+        while !task.state.is_end() && task.due_at < until {
+            last = task.due_at;
+            task.apply(Event::Try, last).unwrap();
+            let answer = Response {
+                status: http::StatusCode::from_u16(status).unwrap(),
+                headers: HeaderMap::new(),
+                body: "Binary content received".into(),
+            };
+            task.apply(Event::Answered(judge(Ok(answer), task, last)), last).unwrap();
+        }
+        (task.tries - before, last)
+    }
+
+    #[test]
+    fn a_webhook_that_is_down_for_an_hour_still_gets_the_media() {
+        const HOUR: UnixMs = 3_600_000;
+        let mut task = checked();
+        let (count, _) = tries(&mut task, HOUR, 500);
+        // 8 doubling pauses make 510 s; then one every five minutes.
+        assert_eq!((count, task.state), (8 + 11, State::Delivering));
+        assert!(task.due_at < HOUR + 300_000);
+        assert_eq!((tries(&mut task, UnixMs::MAX, 200).0, task.state), (1, State::Delivered));
+    }
+
+    #[test]
+    fn a_webhook_that_stays_down_is_tried_last_when_the_time_is_over() {
+        let mut task = checked();
+        let (_, last) = tries(&mut task, UnixMs::MAX, 500);
+        assert_eq!((last, task.state), (HORIZON_MS, State::Expired));
+    }
+
+    #[test]
+    fn a_refusal_is_final() {
+        for status in [400, 413] {
+            let mut task = checked();
+            assert_eq!((tries(&mut task, UnixMs::MAX, status).0, task.state), (1, State::Refused));
+        }
+    }
 
     #[test]
     fn pauses_double_up_to_five_minutes() {

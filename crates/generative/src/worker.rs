@@ -24,7 +24,7 @@ use crate::service::{
     Services, Started,
 };
 use crate::task::{
-    Answer, Claim, Event, Job, JobTooLong, MediaWriter, State, Store, StoreError, Task, UnixMs,
+    Answer, Claim, Event, Job, JobTooLong, Media, MediaWriter, State, Store, StoreError, Task, UnixMs,
 };
 use crate::webhook::Webhook;
 use crate::{Modality, Usd};
@@ -41,6 +41,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_secs(5);
 /// Pause after a check or a delivery that this host could not even try.
 const LATER: Duration = Duration::from_secs(10);
+/// So many tries find no media before these are given up: in the time between, other hosts copy what they have.
+const COPYING: u32 = 3;
 /// What is under way when the worker is told to stop has this long: the longest paid calls are pictures of a minute.
 const DRAIN: Duration = Duration::from_secs(120);
 /// How often what is over is removed.
@@ -283,7 +285,7 @@ impl Worker {
         tracing::info!(task = %task.id, service = %service.provider(), model = plan.model, cost = %plan.cost, "calling");
         let deadline = Instant::now() + self.rules.timeout;
         let outcome = match service.start(&plan, deadline).await {
-            Ok(Started::Media(bytes)) => self.keep(&mut claim, bytes).await,
+            Ok(Started::Media(bytes)) => self.keep(&mut claim, bytes, deadline).await,
             Ok(Started::Job(id)) => self.follow(&mut claim, service, Handle::Job(id), deadline).await,
             Ok(Started::Located(location)) => {
                 self.follow(&mut claim, service, Handle::Located(location), deadline).await
@@ -385,22 +387,32 @@ impl Worker {
             // Whoever reads has gone, and says why.
             Err(FetchMediaError::Write(_)) | Ok(_) => written?,
         }
-        self.finish(claim, writer).await
+        let media = finish(writer).await?;
+        Ok(self.store.apply(claim, Event::Fetched { media, cost: None }).await?)
     }
 
-    /// Media that came with the answer to the paid call.
-    async fn keep(&self, claim: &mut Claim, bytes: Bytes) -> Result<(), Ended> {
-        let task = claim.task();
+    /// Media that came with the answer to the paid call. They are nowhere else, so a disk that does not take them is
+    /// tried again, also while the miner stops.
+    async fn keep(&self, claim: &mut Claim, bytes: Bytes, deadline: Instant) -> Result<(), Ended> {
+        let media = loop {
+            match self.write(claim.task(), &bytes).await {
+                Ok(media) => break media,
+                Err(error) => {
+                    tracing::error!(task = %claim.task().id, "its media cannot be written: {error}");
+                    if Instant::now() + LATER >= deadline {
+                        return Err(Ended::Lost("the media could not be written".to_owned()));
+                    }
+                    sleep(LATER).await;
+                }
+            }
+        };
+        Ok(self.store.apply(claim, Event::Fetched { media, cost: None }).await?)
+    }
+
+    async fn write(&self, task: &Task, bytes: &[u8]) -> Result<Media, StoreError> {
         let mut writer = self.store.output().create(task.id, task.modality).await?;
-        writer.write(&bytes).await?;
-        self.finish(claim, writer).await
-    }
-
-    async fn finish(&self, claim: &mut Claim, writer: MediaWriter) -> Result<(), Ended> {
-        let extension = Format::detect(writer.head()).extension();
-        let media = writer.finish(extension).await?;
-        self.store.apply(claim, Event::Fetched { media, cost: None }).await?;
-        Ok(())
+        writer.write(bytes).await?;
+        finish(writer).await
     }
 
     /// What a validator would refuse is never sent as a success.
@@ -574,7 +586,8 @@ impl Worker {
         self.store.apply(&mut claim, Event::Try).await?;
         let task = claim.task().clone();
         let now = self.now();
-        // What the disk or the database refuses now it may give later; what is gone is gone.
+        // What the disk or the database refuses now it may give later. What is gone is gone, unless another host is
+        // about to copy it for this one.
         let later = |why: String| Answer::Later { due_at: now + millis(LATER), why };
         let answer = match (&task.failure, &task.media) {
             (Some(why), _) => self.webhook.failure(&task, why, now).await,
@@ -583,7 +596,9 @@ impl Worker {
                     let sent = self.webhook.media(&task, media, &file, now).await;
                     sent.unwrap_or_else(|error| later(error.to_string()))
                 }
-                Err(error @ StoreError::MediaGone(..)) => Answer::Undeliverable(error.to_string()),
+                Err(error @ StoreError::MediaGone(..)) if task.tries > COPYING => {
+                    Answer::Undeliverable(error.to_string())
+                }
                 Err(error) => later(error.to_string()),
             },
             (None, None) => Answer::Undeliverable("there is nothing to deliver".to_owned()),
@@ -617,6 +632,12 @@ fn plan(service: &Service, task: &Task) -> Result<Plan, String> {
         Some(flaw) => Err(flaw.to_string()),
         None => Ok(plan),
     }
+}
+
+/// Puts media in their place.
+async fn finish(writer: MediaWriter) -> Result<Media, StoreError> {
+    let extension = Format::detect(writer.head()).extension();
+    writer.finish(extension).await
 }
 
 /// Writes what comes. Where the disk does not take it, the sender is told by the pipe's end.

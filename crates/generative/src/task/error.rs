@@ -88,6 +88,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same may be possible later, without anybody's doing or when an operator has made room.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Locked | Self::DiskFull(_) | Self::Unreachable(_))
+    }
+
     pub(super) fn file(path: &Path, error: &io::Error) -> Self {
         if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             return Self::DiskFull(path.display().to_string());

@@ -23,6 +23,8 @@ use crate::{Modality, Usd};
 pub const HORIZON_MS: i64 = 7_200_000;
 /// The validator takes note of a task when it has read the 201; what comes earlier is thrown away (section 4).
 const FIRST_TRY_MS: i64 = 1_000;
+/// How long after a host's end its provider is asked what became of a call: it may still be carrying it out.
+const SETTLE_MS: i64 = 5_000;
 /// Longest text kept of what a provider or a validator said, in bytes.
 const MAX_TEXT: usize = 2_000;
 /// Longest [`Job`], in bytes: signed links have some kilobytes.
@@ -500,7 +502,7 @@ impl Task {
             }
             (S::Calling, Event::Orphaned) => {
                 self.note = Some("its host stopped during a paid call".to_owned());
-                self.due_at = now;
+                self.due_at = now.saturating_add(SETTLE_MS);
                 self.state = S::Unknown;
             }
             (state, Event::Orphaned) if !state.is_end() => {}

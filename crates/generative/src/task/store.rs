@@ -26,6 +26,10 @@ use crate::{Modality, Usd};
 
 /// Half-written media of an output folder that others use too are left alone for so long.
 const STALE: Duration = Duration::from_secs(86_400);
+/// How long a database is tried for what has happened: money hangs on it, and it cannot be asked for again.
+const PERSISTENCE: Duration = Duration::from_secs(600);
+/// Pause between two such tries.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -329,12 +333,26 @@ impl Store {
     ///
     /// A claim may have been lost, where the other hosts took this one for dead. What has happened already (a job
     /// id, media, an acknowledgement) is recorded even then, as long as it is still news; anything else is
-    /// [`StoreError::ClaimLost`].
+    /// [`StoreError::ClaimLost`]. It also waits ten minutes for a database that is locked, full or away, where
+    /// anything else is an error at once.
     ///
     /// # Errors
     /// [`StoreError::Illegal`] where it cannot happen to the task as it stands, [`StoreError::ClaimLost`],
     /// [`StoreError::BudgetSpent`], what the database says.
     pub async fn apply(&self, claim: &mut Claim, event: Event) -> Result<(), StoreError> {
+        let until = Instant::now() + PERSISTENCE;
+        loop {
+            match self.try_to_apply(claim, event.clone()).await {
+                Err(error) if event.is_fact() && error.may_pass() && Instant::now() < until => {
+                    tracing::warn!(task = %claim.task.id, "it cannot be written down yet: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_to_apply(&self, claim: &mut Claim, event: Event) -> Result<(), StoreError> {
         let inner = &self.inner;
         if let Event::Fetched { media, .. } = &event
             && inner.ledger.database.is_postgres()

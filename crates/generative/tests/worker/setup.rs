@@ -1,6 +1,7 @@
 //! A miner's worker between stand-ins.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -22,9 +23,10 @@ use adit_settings::Environment;
 use adit_stand_in::media::{MP4, PNG};
 use adit_stand_in::providers::{Providers, Service};
 use axum::Router;
-use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Redirect, Response};
+use futures_util::stream;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -38,17 +40,24 @@ pub(crate) struct Options {
     pub(crate) save_locally: bool,
     /// Private hosts that webhooks may be on.
     pub(crate) webhooks: &'static str,
+    pub(crate) timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fail_over: false, save_locally: false, webhooks: "127.0.0.1" }
+        Self {
+            fail_over: false,
+            save_locally: false,
+            webhooks: "127.0.0.1",
+            timeout: Duration::from_secs(30),
+        }
     }
 }
 
 /// A request at the webhook.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
+    pub(crate) path: String,
     headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -62,7 +71,29 @@ impl Delivery {
 #[derive(Debug, Default)]
 struct Validator {
     deliveries: Vec<Delivery>,
-    answers: VecDeque<(u16, String)>,
+    answers: VecDeque<Answer>,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Words(u16, String),
+    /// To another path of the same host.
+    Redirect,
+    /// The connection breaks when everything has arrived.
+    Lost,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Words(status, words) => (StatusCode::from_u16(status).unwrap(), words).into_response(),
+            Self::Redirect => Redirect::temporary("/elsewhere").into_response(),
+            Self::Lost => {
+                let broken = stream::once(async { Err::<Bytes, _>(io::Error::other("as the test asked")) });
+                Body::from_stream(broken).into_response()
+            }
+        }
+    }
 }
 
 pub(crate) struct Bench {
@@ -95,16 +126,15 @@ impl Bench {
 
         let validator = Arc::new(Mutex::new(Validator::default()));
         let shared = Arc::clone(&validator);
-        let receive = move |headers: HeaderMap, body: Bytes| {
+        let receive = move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let mut validator = shared.lock().unwrap();
-            validator.deliveries.push(Delivery { headers, body });
-            let answer = validator.answers.pop_front().unwrap_or((200, "Binary content received".to_owned()));
-            std::future::ready((StatusCode::from_u16(answer.0).unwrap(), answer.1))
+            validator.deliveries.push(Delivery { path: uri.path().to_owned(), headers, body });
+            let right = || Answer::Words(200, "Binary content received".to_owned());
+            std::future::ready(validator.answers.pop_front().unwrap_or_else(right))
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let webhook_url = format!("http://{}/generative_callback", listener.local_addr().unwrap());
-        let app = Router::new().route("/generative_callback", post(receive));
-        let app = app.layer(axum::extract::DefaultBodyLimit::disable());
+        let app = Router::new().fallback(receive).layer(axum::extract::DefaultBodyLimit::disable());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
 
         let miner_seed = [34; 32];
@@ -127,10 +157,9 @@ impl Bench {
         let make = move |store| {
             let checker = Checker::Here(Era::ALL.map(|era| Verifier::new(&anchors, era).unwrap()).to_vec());
             let webhook = Webhook::new(Arc::new(Keypair::from_seed(&miner_seed)), client.clone());
-            let timeout = Duration::from_secs(30);
             let rules = Rules {
                 concurrency: 5,
-                timeout,
+                timeout: options.timeout,
                 fail_over: options.fail_over,
                 keep: Duration::from_secs(86_400),
                 save_locally: options.save_locally,
@@ -250,7 +279,24 @@ impl Bench {
     }
 
     pub(crate) fn answer_next(&self, status: u16, words: &str) {
-        self.validator.lock().unwrap().answers.push_back((status, words.to_owned()));
+        self.answer(Answer::Words(status, words.to_owned()));
+    }
+
+    pub(crate) fn redirect_next(&self) {
+        self.answer(Answer::Redirect);
+    }
+
+    pub(crate) fn lose_the_next_answer(&self) {
+        self.answer(Answer::Lost);
+    }
+
+    fn answer(&self, answer: Answer) {
+        self.validator.lock().unwrap().answers.push_back(answer);
+    }
+
+    /// Where a modality's media are kept.
+    pub(crate) fn media(&self, modality: Modality) -> PathBuf {
+        self.folder.path().join("media").join(modality.as_str())
     }
 
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {

@@ -123,6 +123,31 @@ async fn a_database_that_another_program_holds_is_said_to_be_locked_and_nothing_
 }
 
 #[tokio::test]
+async fn what_has_happened_waits_for_a_database_that_is_locked_and_a_decision_does_not() {
+    let bench = Bench::sqlite();
+    let store = bench.open().await;
+    let (mut claim, mut other_claim) = (store.calling().await, store.calling().await);
+    let other = Ledger::open(&bench.address()).await.unwrap();
+    let held = other.database.begin().await.unwrap();
+    let submitted = Event::Submitted { job: "job-7".to_owned() };
+    let id = claim.task().id;
+    let mut writing = std::pin::pin!(store.apply(&mut claim, submitted));
+    let postpone = Event::Doubt { due_at: 0, why: String::new() };
+    tokio::select! {
+        refused = store.apply(&mut other_claim, postpone) => {
+            assert!(
+                matches!(refused, Err(StoreError::Locked | StoreError::Unreachable(_))),
+                "{refused:?}"
+            );
+        }
+        written = &mut writing => panic!("{written:?}"),
+    }
+    drop(held);
+    writing.await.unwrap();
+    assert_eq!(store.state(id).await, State::Submitted);
+}
+
+#[tokio::test]
 async fn a_full_disk_is_said_and_nothing_is_half_done() {
     let bench = Bench::sqlite();
     let store = bench.open().await;
