@@ -294,11 +294,6 @@ impl Bench {
         self.validator.lock().unwrap().answers.push_back(answer);
     }
 
-    /// Where a modality's media are kept.
-    pub(crate) fn media(&self, modality: Modality) -> PathBuf {
-        self.folder.path().join("media").join(modality.as_str())
-    }
-
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {
         self.validator.lock().unwrap().deliveries.clone()
     }

@@ -129,7 +129,7 @@ async fn what_has_happened_waits_for_a_database_that_is_locked_and_a_decision_do
     let (mut claim, mut other_claim) = (store.calling().await, store.calling().await);
     let other = Ledger::open(&bench.address()).await.unwrap();
     let held = other.database.begin().await.unwrap();
-    let submitted = Event::Submitted { job: "job-7".to_owned() };
+    let submitted = Event::Submitted { job: job("job-7") };
     let id = claim.task().id;
     let mut writing = std::pin::pin!(store.apply(&mut claim, submitted));
     let postpone = Event::Doubt { due_at: 0, why: String::new() };
