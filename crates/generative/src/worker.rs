@@ -100,8 +100,6 @@ enum Ended {
     /// They are paid for and cannot be had. Nobody is paid for others.
     Lost(String),
     OutOfTime,
-    /// The disk did not take the media for as long as there was time.
-    Unwritten,
     /// The miner stops. The next start goes on.
     Stopping,
     Store(StoreError),
@@ -361,13 +359,6 @@ impl Worker {
                     unanswered += 1;
                     self.wait(error.retry_after.unwrap_or(PAUSE), deadline).await?;
                 }
-                Err(Ended::Store(error @ (StoreError::DiskFull(_) | StoreError::File { .. }))) => {
-                    tracing::error!(task = %claim.task().id, "its media cannot be written: {error}");
-                    self.wait(LATER, deadline).await.map_err(|ended| match ended {
-                        Ended::OutOfTime => Ended::Unwritten,
-                        other => other,
-                    })?;
-                }
                 other => return other,
             }
         }
@@ -409,7 +400,7 @@ impl Worker {
                 Err(error) => {
                     tracing::error!(task = %claim.task().id, "its media cannot be written: {error}");
                     if Instant::now() + LATER >= deadline {
-                        return Err(Ended::Unwritten);
+                        return Err(Ended::Lost("the media could not be written".to_owned()));
                     }
                     sleep(LATER).await;
                 }
@@ -489,7 +480,6 @@ impl Worker {
                 let why = format!("{provider} did not finish within {} s", self.rules.timeout.as_secs());
                 (None, why, Again::Other)
             }
-            Ended::Unwritten => (None, "the media could not be kept".to_owned(), Again::No),
         };
         tracing::warn!(task = %task.id, "attempt {} came to nothing: {why}", task.attempt);
         let next = match again {

@@ -229,7 +229,7 @@ impl Providers {
         (state.picture, state.clip) = (picture.into(), clip.into());
     }
 
-    /// How long a paid call takes; no time unless told.
+    /// How long a paid call takes; no time unless told. Half of it passes before the call is carried out.
     pub fn delay(&self, delay: Duration) {
         lock(&self.state).delay = delay;
     }
@@ -326,7 +326,7 @@ async fn answer(
         });
         (state.fault(service, call), if call == Call::Start { state.delay } else { Duration::ZERO })
     };
-    tokio::time::sleep(delay).await;
+    tokio::time::sleep(delay / 2).await;
     // A link is for whoever has it.
     let by_link = head.uri.path().contains("/media/");
     let bearer =
@@ -351,6 +351,7 @@ async fn answer(
             Call::Media => state.media(service, &of.unwrap_or_default()),
         }
     };
+    tokio::time::sleep(delay / 2).await;
     let prompt = right.hands_out.clone();
     let hand_out = move |state: &Mutex<State>| {
         if let Some(prompt) = prompt {

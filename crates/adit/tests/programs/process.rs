@@ -86,7 +86,7 @@ pub(crate) fn shown(output: &Output) -> String {
     )
 }
 
-/// `sv serve` on a free port. Killed when dropped.
+/// A miner on a free port. Killed when dropped.
 pub(crate) struct Miner {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
@@ -96,11 +96,17 @@ pub(crate) struct Miner {
 }
 
 impl Miner {
+    /// `sv serve`.
     pub(crate) fn start(change: impl FnOnce(&mut Command)) -> Self {
         let mut command = program("sv");
-        command.arg("serve").env("MINER_PORT", "0").stderr(Stdio::piped()).stdout(Stdio::null());
+        command.arg("serve").env("MINER_PORT", "0");
         change(&mut command);
-        let mut child = command.spawn().unwrap();
+        Self::listening(command)
+    }
+
+    /// A program that says where it listens.
+    pub(crate) fn listening(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let (sender, log) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         // Reads on for as long as the miner lives, so that its pipe never fills.
@@ -110,7 +116,8 @@ impl Miner {
         let mut started_with: Vec<String> = Vec::new();
         let address = loop {
             let Ok(line) = log.recv_timeout(PATIENCE) else { panic!("no port named: {started_with:#?}") };
-            let port = line.split_once("Listening on http://0.0.0.0:").map(|(_, port)| port.parse().unwrap());
+            let url = line.split_once("Listening on http://").map(|(_, address)| address);
+            let port = url.and_then(|url| url.rsplit(':').next()).map(|port| port.parse().unwrap());
             started_with.push(line);
             if let Some(port) = port {
                 break SocketAddr::from(([127, 0, 0, 1], port));
@@ -136,6 +143,11 @@ impl Miner {
         }
     }
 
+    /// What it has logged since it said where it listens, once it has ended.
+    pub(crate) fn rest_of_log(&self) -> Vec<String> {
+        self.log.iter().collect()
+    }
+
     /// Resident memory in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -155,7 +167,7 @@ impl Miner {
             assert!(Instant::now() < until, "does not stop");
             std::thread::sleep(Duration::from_millis(20));
         };
-        (status.code(), self.log.iter().collect())
+        (status.code(), self.rest_of_log())
     }
 }
 

@@ -128,14 +128,15 @@ async fn a_webhook_that_redirects_is_not_followed() {
 async fn media_that_the_disk_does_not_take_for_a_while_are_not_lost() {
     let bench = Bench::new(Options::default()).await;
     for (modality, prompt) in [(Modality::Image, "a lighthouse"), (Modality::Video, "waves")] {
-        std::fs::remove_dir(bench.media(modality)).unwrap();
+        let folder = bench.media_folder().join(modality.as_str());
+        std::fs::remove_dir_all(&folder).unwrap();
         let id = bench.ask(modality, prompt).await;
         while bench.providers.paid(prompt) == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         // Whoever is slower than this finds the folder there, and the test shows less.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        std::fs::create_dir(bench.media(modality)).unwrap();
+        std::fs::create_dir(&folder).unwrap();
         let task = bench.ended(id).await;
         assert_eq!(task.state, State::Delivered, "{:?}", task.note);
         assert_eq!((task.attempt, bench.providers.paid(prompt)), (1, 1));
@@ -148,7 +149,7 @@ async fn media_that_are_gone_are_looked_for_in_vain_and_then_given_up() {
     bench.answer_next(503, "busy");
     let id = bench.ask(Modality::Image, "removed").await;
     bench.until(id, |task| task.note.is_some()).await;
-    std::fs::remove_file(bench.media(Modality::Image).join(format!("{id}.png"))).unwrap();
+    std::fs::remove_file(bench.media_folder().join("image").join(format!("{id}.png"))).unwrap();
     let task = bench.ended(id).await;
     assert_eq!(task.state, State::Dead, "{:?}", task.note);
     assert!(task.note.unwrap().contains("are gone"));

@@ -45,8 +45,12 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let timeout = Duration::from_secs(30);
-        Self { fail_over: false, save_locally: false, webhooks: "127.0.0.1", timeout }
+        Self {
+            fail_over: false,
+            save_locally: false,
+            webhooks: "127.0.0.1",
+            timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -288,11 +292,6 @@ impl Bench {
 
     fn answer(&self, answer: Answer) {
         self.validator.lock().unwrap().answers.push_back(answer);
-    }
-
-    /// Where a modality's media are kept.
-    pub(crate) fn media(&self, modality: Modality) -> PathBuf {
-        self.folder.path().join("media").join(modality.as_str())
     }
 
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {
