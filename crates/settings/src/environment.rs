@@ -240,7 +240,8 @@ impl Environment {
         let Some(path) = self.path(var)? else { return Ok(None) };
         let in_process = var.names().any(|name| self.process.contains_key(name));
         let folder = self.file_path.as_deref().and_then(Path::parent).filter(|_| !in_process);
-        Ok(Some(folder.map_or_else(|| path.clone(), |folder| folder.join(&path))))
+        let path = path.strip_prefix("./").unwrap_or(&path);
+        Ok(Some(folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))))
     }
 
     /// The path that a text means: a leading `~` is `HOME`.
@@ -365,7 +366,7 @@ mod tests {
             Environment::layered(process, Some(file.path().to_owned())).unwrap()
         };
         let output = |env: &Environment| env.path_by_file(&var::OUTPUT_DIR).unwrap().unwrap();
-        assert_eq!(output(&env(&[])), folder.join("./media"));
+        assert_eq!(output(&env(&[])), folder.join("media"));
         assert_eq!(output(&env(&[("MINER_OUTPUT_DIR", "here")])), PathBuf::from("here"));
         assert_eq!(env(&[]).path_by_file(&var::STATE_DIR).unwrap(), Some("/var/lib/state".into()));
     }

@@ -31,27 +31,27 @@ type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// A line of the doctor.
 #[derive(Debug, Clone, PartialEq)]
-struct Line {
-    name: String,
-    status: String,
-    found: String,
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) status: String,
+    pub(crate) found: String,
     fix: Option<String>,
 }
 
 /// Everything that the doctor says.
 #[derive(Debug, Clone)]
-struct Said {
-    code: Option<i32>,
-    lines: Vec<Line>,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) lines: Vec<Line>,
 }
 
 impl Said {
-    fn line(&self, name: &str) -> &Line {
+    pub(crate) fn line(&self, name: &str) -> &Line {
         self.lines.iter().find(|line| line.name == name).unwrap()
     }
 
     /// The lines that are worse than when all was well; those that were skipped for their sake left out.
-    fn faults(&self, well: &Self) -> Vec<&str> {
+    pub(crate) fn faults(&self, well: &Self) -> Vec<&str> {
         let worse = |line: &&Line| {
             line.status != well.line(&line.name).status && !line.found.starts_with("skipped: ")
         };
@@ -60,15 +60,21 @@ impl Said {
 
     /// Asserts that nothing but this line is worse, and what it says.
     #[track_caller]
-    fn blames(&self, well: &Self, name: &str, status: &str, found: &str, fix: &str) {
+    pub(crate) fn blames(&self, well: &Self, name: &str, status: &str, found: &str, fix: &str) {
         self.differs(well, name, status, found, fix);
         assert_eq!(self.code, Some(i32::from(status == "FAIL")));
     }
 
+    /// Asserts that nothing but this line is worse.
+    #[track_caller]
+    pub(crate) fn differs_in(&self, well: &Self, name: &str) {
+        assert_eq!(self.faults(well), [name], "{self:#?}");
+    }
+
     /// The same where something else fails all the time.
     #[track_caller]
-    fn differs(&self, well: &Self, name: &str, status: &str, found: &str, fix: &str) {
-        assert_eq!(self.faults(well), [name], "{self:#?}");
+    pub(crate) fn differs(&self, well: &Self, name: &str, status: &str, found: &str, fix: &str) {
+        self.differs_in(well, name);
         let line = self.line(name);
         assert_eq!(line.status, status, "{line:?}");
         assert!(line.found.contains(found), "{line:?}");
@@ -141,7 +147,7 @@ impl Host {
     }
 }
 
-fn examine(command: &mut Command) -> Said {
+pub(crate) fn examine(command: &mut Command) -> Said {
     let output = finish(command);
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", shown(&output)));
@@ -156,7 +162,7 @@ fn examine(command: &mut Command) -> Said {
     said
 }
 
-fn free_port() -> String {
+pub(crate) fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }
 

@@ -12,6 +12,7 @@ mod chain;
 mod deploy;
 mod doctor;
 mod foreign_clips;
+mod generator;
 mod generator_kills;
 mod image;
 mod printed;

@@ -12,10 +12,9 @@ use crate::commands::chain::{public_address, reach};
 /// The address on chain beside what is served here.
 pub(super) fn published(place: &Place, seen: Option<&Seen>) -> Check {
     const NAME: &str = "axon";
-    let (netuid, _) = match place.known() {
-        Ok(known) => known,
-        Err(why) => return Check::skipped(NAME, why),
-    };
+    if let Err(why) = place.known() {
+        return Check::skipped(NAME, why);
+    }
     let Some(seen) = seen else { return Check::skipped(NAME, "the chain does not say (see chain)") };
     if !is_registered(seen) {
         return Check::skipped(NAME, "only a registered hotkey can publish one (see registration)");
@@ -25,11 +24,11 @@ pub(super) fn published(place: &Place, seen: Option<&Seen>) -> Check {
         return Check::fail(
             NAME,
             "none is published: validators do not find this miner",
-            format!("adit axon set --netuid {netuid} --ip <this miner's public address> --port {port}"),
+            place.publish("<this miner's public address>", port),
         );
     };
     match place.port {
-        Ok(port) => judge(axon, port, place.port_name, public_address().ok()),
+        Ok(port) => judge(axon, port, place, public_address().ok()),
         Err(why) => Check::skipped(NAME, format!("{axon} is published, but {why}")),
     }
 }
@@ -39,16 +38,15 @@ fn address(seen: &Seen) -> Option<SocketAddr> {
 }
 
 /// `own` is this host's public address, where it has one.
-fn judge(axon: SocketAddr, port: u16, port_name: &str, own: Option<IpAddr>) -> Check {
+fn judge(axon: SocketAddr, port: u16, place: &Place, own: Option<IpAddr>) -> Check {
     const NAME: &str = "axon";
-    let set = |ip: IpAddr, port: u16| format!("adit axon set --ip {ip} --port {port}");
     if axon.port() != port {
         return Check::warn(
             NAME,
-            format!("{axon} is published, but {port_name} is {port}"),
+            format!("{axon} is published, but {} is {port}", place.port_name),
             format!(
                 "{}; nothing, where a router or container leads port {} to {port}",
-                set(axon.ip(), port),
+                place.publish(axon.ip(), port),
                 axon.port()
             ),
         );
@@ -57,7 +55,7 @@ fn judge(axon: SocketAddr, port: u16, port_name: &str, own: Option<IpAddr>) -> C
         return Check::warn(
             NAME,
             format!("{axon} is published, but validators reach IPv4 addresses only"),
-            format!("adit axon set --ip <the public IPv4 address> --port {port}"),
+            place.publish("<the public IPv4 address>", port),
         );
     }
     // Behind a router an own address says nothing, and nor does one that nobody can reach anyway.
@@ -65,7 +63,7 @@ fn judge(axon: SocketAddr, port: u16, port_name: &str, own: Option<IpAddr>) -> C
         Some(own) => Check::warn(
             NAME,
             format!("{axon} is published, but this host's address is {own}"),
-            format!("{}; nothing, where {} leads here too", set(own, port), axon.ip()),
+            format!("{}; nothing, where {} leads here too", place.publish(own, port), axon.ip()),
         ),
         None => Check::pass(NAME, format!("{axon} is published, and {port} is the port served here")),
     }
@@ -84,7 +82,7 @@ pub(super) async fn reachable(place: &Place, seen: Option<&Seen>, answers: bool,
         return Check::warn(
             NAME,
             format!("not tried: {} is {what}, and validators on the internet cannot reach it", axon.ip()),
-            format!("adit axon set --ip <the public address> --port {}", axon.port()),
+            place.publish("<the public address>", axon.port()),
         );
     }
     if !answers {
@@ -130,7 +128,9 @@ mod tests {
     const SERVED: &str = "8.8.8.8:8000";
 
     fn judged(axon: &str, own: Option<&str>) -> Check {
-        judge(axon.parse().unwrap(), 8000, "MINER_PORT", own.map(|own| own.parse().unwrap()))
+        let place =
+            Place { netuid: Err("unknown"), hotkey: Err("unknown"), port: Ok(8000), port_name: "MINER_PORT" };
+        judge(axon.parse().unwrap(), 8000, &place, own.map(|own| own.parse().unwrap()))
     }
 
     #[test]

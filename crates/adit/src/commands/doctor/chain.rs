@@ -1,11 +1,12 @@
 //! What the chain says: the time, our place on the subnet, and our commitment. All of it is asked at one
 //! block.
 
+use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use adit_chain::{Chain, ChainError, Commitment, Endpoints, Field, Limits, Netuid, Registration, Revealed};
 use adit_keys::Hotkey;
-use adit_settings::{Environment, Var};
+use adit_settings::{Environment, Var, var};
 use tokio::time::{Instant, timeout};
 
 use super::Check;
@@ -45,6 +46,15 @@ impl Place {
     /// The subnet and our hotkey, or why they are not known.
     pub(super) fn known(&self) -> Result<(Netuid, Hotkey), &'static str> {
         Ok((self.netuid?, self.hotkey?))
+    }
+
+    /// What publishes an address: the generative miner does it itself.
+    pub(super) fn publish(&self, ip: impl Display, port: impl Display) -> String {
+        if self.port_name == var::AXON_PORT.name {
+            return format!("BT_AXON_EXTERNAL_IP={ip} and BT_AXON_PORT={port}, and start the miner again");
+        }
+        let netuid = self.netuid.map(|netuid| format!("--netuid {netuid} ")).unwrap_or_default();
+        format!("adit axon set {netuid}--ip {ip} --port {port}")
     }
 }
 
