@@ -22,6 +22,8 @@ pub(super) struct Figures {
     deliveries: usize,
     /// Deliveries of what had been taken already.
     redeliveries: usize,
+    /// Tasks that were struck during their paid call, and whose work was found at the service.
+    found_again: usize,
     pub(super) cost: Usd,
 }
 
@@ -44,8 +46,8 @@ impl fmt::Display for Figures {
         )?;
         write!(
             f,
-            "{} payments, {} deliveries, {} of them again",
-            self.payments, self.deliveries, self.redeliveries
+            "{} payments, {} of them found again after a kill; {} deliveries, {} of them again",
+            self.payments, self.found_again, self.deliveries, self.redeliveries
         )
     }
 }
@@ -77,6 +79,7 @@ pub(super) fn judge(stage: &Stage, tasks: &[Task], struck: &Struck) -> Figures {
         });
         *figures.ended.entry(task.state).or_default() += 1;
         figures.payments += paid;
+        figures.found_again += usize::from(task.media.is_some() && struck.calling.contains(&id));
         figures.cost.0 += task.cost().0;
     }
     figures
