@@ -101,6 +101,7 @@ impl ConfigError {
                 "set STAKE_TABLE_FILE to a JSON file {\"<ss58 hotkey>\": stake}, or leave it unset to take the stakes \
                  from the chain",
             ),
+            Self::Database(_) => Some("leave it unset to keep the tasks in a file in MINER_STATE_DIR"),
             Self::Unusable(_) => {
                 Some("docs/environment.md lists services and models; none refuses a modality")
             }

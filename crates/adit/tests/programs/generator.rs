@@ -216,8 +216,9 @@ fn a_miner_takes_its_place_on_a_real_chain_and_the_doctor_finds_each_fault() {
         "ws://127.0.0.1:9: ",
         "--network",
     );
-    doctor(&[("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9/test.finney")]).differs_in(&well, "network");
-    doctor(&[("OPEN_ROUTER_API_KEY", "")]).differs_in(&well, "pictures");
+    let said = doctor(&[("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9/test.finney")]);
+    assert_eq!(said.faults(&well), ["network", "chain"]);
+    assert_eq!(doctor(&[("OPEN_ROUTER_API_KEY", "")]).faults(&well), ["pictures", "videos"]);
     desk.providers.plant(Service::OpenRouter, Call::Account, Fault::WrongKey, 2);
     let said = doctor(&[]);
     assert_eq!(said.faults(&well), ["pictures", "videos"]);
@@ -230,9 +231,9 @@ fn a_miner_takes_its_place_on_a_real_chain_and_the_doctor_finds_each_fault() {
         "/nowhere",
         "trust-anchors update",
     );
-    doctor(&[("MINER_OUTPUT_DIR", "/proc")]).differs_in(&well, "tasks");
+    assert_eq!(doctor(&[("MINER_OUTPUT_DIR", "/proc")]).faults(&well), ["tasks", "disk"]);
     doctor(&[("MINER_DAILY_BUDGET_USD", "0")]).blames(&well, "budget", "FAIL", "until midnight", "raise");
-    doctor(&[("BT_AXON_PORT", &free_port())]).differs_in(&well, "server");
+    assert_eq!(desk.doctor(chain.url(), &free_port(), &[]).faults(&well), ["axon", "server"]);
 
     let (code, log) = miner.terminate();
     assert_eq!(code, Some(0), "{log:#?}");

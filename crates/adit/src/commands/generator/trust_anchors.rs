@@ -169,7 +169,7 @@ impl NotUpdated {
 pub(super) async fn fetch_missing(env: &Environment) -> Result<(), Failure> {
     let (folder, extra) = (folder(env)?, extra(env)?);
     match TrustAnchors::load(&folder, &extra) {
-        Err(AnchorError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+        Err(AnchorError::None(_)) => {}
         // Whatever else is wrong with them is for the operator.
         Err(error) => return Err(unusable(error)),
         Ok(_) => return load(env).map(drop),
