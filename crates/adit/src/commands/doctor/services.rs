@@ -102,7 +102,10 @@ fn judge_anchors(anchors: &TrustAnchors, now: DateTime<Utc>) -> Check {
         .filter(|anchor| anchor.expires_soon(now))
         .map(|anchor| format!("{} ({})", anchor.file, anchor.expires.date_naive()))
         .collect();
-    let found = format!("{} certificates", anchors.iter().count());
+    let found = match anchors.iter().count() {
+        1 => "1 certificate".to_owned(),
+        more => format!("{more} certificates"),
+    };
     if soon.is_empty() {
         return Check::pass(NAME, found);
     }
