@@ -1,15 +1,13 @@
-//! Signed requests, made beforehand, and how fast and how late they are answered.
+//! Requests, made beforehand, and how fast and how late they are answered.
 //!
-//! Requests are whole byte strings and answers are read no further than needed: what is measured is the server,
+//! They are whole byte strings and answers are read no further than needed: what is measured is the server,
 //! not a client library.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use adit_auth::{Dialect, Spelling, sign_headers};
-use adit_keys::{Hotkey, Keypair};
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -20,43 +18,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 const MAX_ANSWER: usize = 1024 * 1024;
 /// How much longer than planned a load may take before it is given up.
 const GRACE: Duration = Duration::from_secs(30);
-
-/// Who signs, for whom, and what is asked.
-pub(crate) struct Signer {
-    pub(crate) validator: Keypair,
-    pub(crate) miner: Hotkey,
-    pub(crate) clip_url: String,
-}
-
-impl Signer {
-    /// `count` challenges with fresh nonces, to be sent within the nonce window of 120 s. They take turns
-    /// between fiber's client and Score's validator, which differ in message form and header spelling.
-    pub(crate) fn requests(&self, count: usize) -> Vec<Vec<u8>> {
-        let body = format!(r#"{{"challenge_id":"bench","video_url":"{}","frames":null}}"#, self.clip_url);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_nanos();
-        let request = |number: usize| {
-            let clock = now + number as u128;
-            let (dialect, spelling, nonce) = if number.is_multiple_of(2) {
-                (Dialect::Fiber, Spelling::Plain, format!("{clock}_{number:010}"))
-            } else {
-                (Dialect::Score, Spelling::Both, clock.to_string())
-            };
-            let headers =
-                sign_headers(&self.validator, dialect, spelling, &nonce, &self.miner, body.as_bytes());
-            let mut bytes = format!(
-                "POST /challenge HTTP/1.1\r\nHost: miner\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
-                body.len()
-            )
-            .into_bytes();
-            for (name, value) in &headers {
-                bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-            }
-            bytes.extend([b"\r\n", body.as_bytes()].concat());
-            bytes
-        };
-        (0..count).map(request).collect()
-    }
-}
 
 /// When requests are sent.
 #[derive(Clone, Copy)]
@@ -75,17 +36,21 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    pub(crate) fn count(&self) -> usize {
+        self.latencies.len()
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
+        self.count() as f64 / self.elapsed.as_secs_f64()
     }
 
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
-        let rank = (self.latencies.len() * percent).div_ceil(100).max(1);
+        let rank = (self.count() * percent).div_ceil(100).max(1);
         self.latencies[rank - 1]
     }
 }
 
-/// Sends the requests over kept-alive connections. Any answer but 200 ends it with an error, since a server
+/// Sends the requests over kept-alive connections. Any answer but a success ends it with an error, since a server
 /// that refuses is quick.
 pub(crate) async fn run(
     address: SocketAddr,
@@ -172,7 +137,7 @@ impl Connection {
         Ok(Self { socket, answer: Vec::with_capacity(16 * 1024) })
     }
 
-    /// Sends one request and returns the body of its answer, which has to be a 200 with a Content-Length.
+    /// Sends one request and returns the body of its answer, which has to be a success with a Content-Length.
     async fn exchange(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.answer.clear();
         self.socket.write_all(request).await?;
@@ -193,8 +158,8 @@ impl Connection {
             self.read_some().await?;
         }
         let body = &self.answer[head..];
-        if !text.starts_with("http/1.1 200 ") {
-            bail!("not a 200: {text}{}", String::from_utf8_lossy(body));
+        if !text.starts_with("http/1.1 2") {
+            bail!("no success: {text}{}", String::from_utf8_lossy(body));
         }
         Ok(body)
     }

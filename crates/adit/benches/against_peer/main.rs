@@ -2,11 +2,12 @@
 //! after the other in one run, on one core each, with the load generator on another. Prints a table with the
 //! ratios and the targets beside them; BENCHMARKS.md says how to read it.
 //!
-//! This file owns what is measured and in which order. Processes are in `process`, requests and their timing
-//! in `load`, the clip in `clip`, the table in `report`.
+//! This file owns what is measured and in which order. Processes are in `process`, requests in `challenge`, their
+//! timing in `load`, the clip in `clip`, the table in `report`.
 
 #![expect(clippy::print_stdout, reason = "a bench exists to print")]
 
+mod challenge;
 mod clip;
 mod figures;
 mod load;
@@ -20,8 +21,9 @@ use adit_keys::Keypair;
 use adit_stand_in::video_host::{Reply, VideoHost};
 use anyhow::{Context as _, Result, ensure};
 
+use challenge::Signer;
 use figures::median;
-use load::{Pace, Signer};
+use load::Pace;
 use process::{Server, ServerCommand};
 use report::{Measured, Report};
 

@@ -90,6 +90,11 @@ impl Server {
         self.address
     }
 
+    /// Of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory of the process and all its descendants, in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u64> {
         let mut parents = Vec::new();
@@ -101,7 +106,7 @@ impl Server {
             let Ok(status) = std::fs::read_to_string(format!("/proc/{id}/status")) else { continue };
             parents.push((id, number_after(&status, "PPid:"), number_after(&status, "VmRSS:")));
         }
-        let mut family = vec![self.child.id()];
+        let mut family = vec![self.id()];
         let mut total = 0;
         while let Some(member) = family.pop() {
             for &(id, parent, resident) in &parents {
@@ -129,7 +134,7 @@ impl Server {
     }
 
     fn signal(&self, signal: &str) {
-        let group = format!("-{}", self.child.id());
+        let group = format!("-{}", self.id());
         // Nothing is lost where the group has gone already.
         let _ = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
     }
@@ -155,7 +160,7 @@ fn serves_docs(address: SocketAddr) -> bool {
 }
 
 /// The number after a field of `/proc/<id>/status`; 0 where it is missing, as a kernel thread's memory is.
-fn number_after(status: &str, field: &str) -> u64 {
+pub(crate) fn number_after(status: &str, field: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

@@ -7,6 +7,8 @@
 
 #![expect(clippy::print_stdout, reason = "a bench exists to print")]
 
+#[path = "../against_peer/challenge.rs"]
+mod challenge;
 #[path = "../against_peer/clip.rs"]
 mod clip;
 #[path = "../against_peer/figures.rs"]

@@ -10,8 +10,9 @@ use adit_stand_in::video_host::{Reply, VideoHost};
 use anyhow::{Context as _, Result, ensure};
 use comfy_table::{Table, presets};
 
+use crate::challenge::Signer;
 use crate::figures::{median, milliseconds, verdict};
-use crate::load::{self, Pace, Signer};
+use crate::load::{self, Pace};
 use crate::process::{self, Server, ServerCommand};
 use crate::{NETUID, NEURONS, clip};
 
