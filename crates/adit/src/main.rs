@@ -70,6 +70,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             match command {
                 GeneratorCommand::Serve(args) => commands::generator::serve::run(&env, &args),
                 GeneratorCommand::Rehearse(args) => commands::generator::rehearse::run(&env, &args),
+                GeneratorCommand::Info(args) => commands::generator::info::run(&env, &args),
                 GeneratorCommand::Deliveries(args) => commands::generator::deliveries::run(&env, &args),
                 GeneratorCommand::Redeliver(args) => commands::generator::deliveries::redeliver(&env, &args),
                 GeneratorCommand::VerifyC2pa(args) => commands::generator::verify_c2pa::run(&env, &args),

@@ -52,6 +52,11 @@ pub(crate) enum GeneratorCommand {
         gascli generator rehearse --count 3 --budget 2 --yes --output rehearsed --json"
     )]
     Rehearse(Rehearse),
+    /// Show the configuration, who makes what, and how every API key stands, without printing one
+    #[command(after_help = "Examples:\n  \
+        gascli generator info\n  \
+        gascli generator info --offline --json")]
+    Info(Info),
     /// Show tasks that are not delivered, and those that never were: the dead letters
     #[command(after_help = "Examples:\n  \
         gascli generator deliveries\n  \
@@ -125,6 +130,16 @@ pub(crate) struct Rehearse {
     /// Pay without asking
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// Do not ask the providers whether they take the keys
+    #[arg(long)]
+    pub(crate) offline: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -147,7 +147,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn help_of_the_generators_commands() {
-    for command in ["serve", "rehearse", "deliveries", "redeliver"] {
+    for command in ["serve", "info", "rehearse", "deliveries", "redeliver"] {
         insta::assert_snapshot!(
             format!("help_of_generator_{command}"),
             shown(&run("gascli", &["generator", command, "--help"]))
@@ -409,6 +409,40 @@ fn a_rehearsal_with_paid_services_asks_first_and_says_what_a_validator_would_ref
     assert_eq!(std::fs::read_dir(kept.join("image")).unwrap().count(), 1);
     let output = rehearse(&["--tier", "720p"]);
     assert!(shown(&output).contains("720p is no tier of images; those are 1K, 2K, 4K"), "{}", shown(&output));
+}
+
+#[test]
+fn info_says_how_every_key_stands_and_prints_none() {
+    let desk = Desk::new("//Miner//hot");
+    let info = |change: fn(&mut Command)| {
+        let mut command = desk.gascli(&["info"]);
+        command.env("STABILITY_API_KEY", "sk-stable-secret").env("VIDEO_SERVICE", "runway");
+        command.env("ADIT_STABILITY_BASE_URL", desk.providers.url(Service::StabilityAi));
+        change(&mut command);
+        let output = finish(&mut command);
+        let said = shown(&output);
+        assert!(output.status.success() && !said.contains("secret"), "{said}");
+        said
+    };
+    desk.providers.plant(Service::StabilityAi, Call::Account, Fault::WrongKey, 1);
+    let said = info(|_| {});
+    for line in [
+        "=== Generative Miner Configuration ===\nWallet Name: default\n",
+        "NetUID: 34\n",
+        "Pictures: ✅ openrouter (google/gemini-3-pro-image-preview)\n",
+        "Videos: ❌ requests are refused: `VIDEO_SERVICE=runway` needs `RUNWAYML_API_KEY`, which is not set\n",
+        "=== API Keys Status ===\nOpenAI (OPENAI_API_KEY): ❌ Not configured\n",
+        "OpenRouter (OPEN_ROUTER_API_KEY): ✅ Configured, and the provider takes it\n",
+        "Stability AI (STABILITY_API_KEY): ❌ Configured, but the provider refuses it: ",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let asked = desk.providers.asked().len();
+    let said = info(|command| {
+        command.arg("--offline");
+    });
+    assert!(said.contains("Stability AI (STABILITY_API_KEY): ✅ Configured\n"), "{said}");
+    assert_eq!(desk.providers.asked().len(), asked, "nobody was asked");
 }
 
 #[test]

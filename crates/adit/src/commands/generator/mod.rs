@@ -1,6 +1,7 @@
 //! `gascli generator …`.
 
 pub(crate) mod deliveries;
+pub(crate) mod info;
 pub(crate) mod rehearse;
 pub(crate) mod serve;
 pub(crate) mod trust_anchors;
