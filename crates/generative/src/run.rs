@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::presence::{Absent, Presence};
 use crate::server::{About, Miner, router};
 use crate::service::{Services, Slot};
-use crate::task::{Store, StoreError};
+use crate::task::{self, Store, StoreError};
 use crate::webhook::Webhook;
 use crate::worker::Worker;
 
@@ -96,6 +96,12 @@ impl Server {
         let pair = Arc::new(pair);
         let gate = Arc::new(Gate::new(config.gate));
         let daily_budget = config.store.daily_budget;
+        let task::Config { database, output_dir, .. } = &config.store;
+        tracing::info!("Tasks: {database}, media in {}", output_dir.display());
+        match daily_budget {
+            Some(budget) => tracing::info!("Budget: {budget} a day"),
+            None => tracing::warn!("Budget: no limit (MINER_DAILY_BUDGET_USD)"),
+        }
         let store = Store::open(config.store).await?;
         say_services(&config.services);
         let following = Follower::start(gate.stakes_in_force(), config.stakes)?;

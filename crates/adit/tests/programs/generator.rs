@@ -176,14 +176,15 @@ fn a_miner_takes_its_place_on_a_real_chain_and_the_doctor_finds_each_fault() {
     let (status, refused) = ask("//Stranger//hot");
     assert_eq!((status, &refused["detail"]), (401, &"Signer not in metagraph".into()));
 
-    let published = || {
+    let published = |wallet| {
         let mut show = program("adit");
         show.args(["axon", "show", "--netuid", "34", "--json", "--network", chain.url()]);
+        show.args(["--wallet.name", wallet]);
         let output = finish(show.env("BITTENSOR_WALLET_PATH", desk.path("wallets")));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()["axon"].clone()
     };
-    until("it is never published", || published()["ip"] == PUBLISHED);
-    assert_eq!(published()["port"].to_string(), port);
+    until("it is never published", || published("default")["ip"] == PUBLISHED);
+    assert_eq!(published("default")["port"].to_string(), port);
 
     let doctor = |settings: &[(&str, &str)]| desk.doctor(chain.url(), &port, settings);
     let well = doctor(&[]);
@@ -238,6 +239,23 @@ fn a_miner_takes_its_place_on_a_real_chain_and_the_doctor_finds_each_fault() {
     let (code, log) = miner.terminate();
     assert_eq!(code, Some(0), "{log:#?}");
     doctor(&[]).blames(&well, "server", "FAIL", "nothing answers", "gascli generator serve");
+
+    // Behind a router somebody outside says which address is ours.
+    let outside = desk.runtime.block_on(VideoHost::start()).unwrap();
+    outside.serve("/ip", Reply::bytes(b"203.0.113.77\n".to_vec()));
+    let own = adit_outbound::own_address().ok().filter(|ip| adit_outbound::not_public(*ip).is_none());
+    let expected = own.map_or_else(|| "203.0.113.77".to_owned(), |ip| ip.to_string());
+    desk.wallet("fleet", "//Fleet//0");
+    let fleet = desk.serve(|command| {
+        command
+            .env("BT_CHAIN_ENDPOINT", chain.url())
+            .env("BT_WALLET_NAME", "fleet")
+            .env("BT_AXON_EXTERNAL_IP", "auto")
+            .env("ADIT_PUBLIC_IP_URL", outside.url("/ip"));
+    });
+    until("what was said outside is never published", || published("fleet")["ip"] == *expected);
+    assert_eq!(published("fleet")["port"], fleet.address.port());
+    drop(fleet);
 
     // One that the chain does not know has nothing to mine, and says so.
     desk.wallet("stranger", "//Stranger//hot");
