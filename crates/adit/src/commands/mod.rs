@@ -20,6 +20,8 @@ pub(crate) mod wallet;
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::failure::Failure;
 
 /// Runs a command that needs the async runtime.
@@ -29,4 +31,16 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     // What blocks a thread of its own, such as the reading of a large file, is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(500));
     result
+}
+
+/// Ready when somebody wants this server to stop.
+fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("SIGINT"),
+        }
+    })
 }

@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use adit_private_track::{Config, Server};
 use adit_settings::{Environment, var};
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{block_on, run_as};
+use super::{block_on, run_as, told_to_stop};
 use crate::cli::Serve;
 use crate::cli::wallet::WalletArgs;
 use crate::failure::Failure;
@@ -46,18 +45,10 @@ pub(crate) fn run(env: &Environment, args: &Serve) -> Result<ExitCode, Failure> 
     run_as::give_up_root(env, config.gate.policy.own_hotkey.as_ref())?;
     warn_of_data_folder(env)?;
     block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;
+        let stop = told_to_stop()?;
         let server = Server::bind(config).await?;
         tracing::info!("Listening on http://{}", server.address());
-        server
-            .serve(async {
-                tokio::select! {
-                    _ = terminate.recv() => tracing::info!("SIGTERM"),
-                    _ = interrupt.recv() => tracing::info!("SIGINT"),
-                }
-            })
-            .await?;
+        server.serve(stop).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -6,13 +6,11 @@ use std::process::ExitCode;
 use adit_generative::check::{Checker, Program};
 use adit_generative::{Config, Server};
 use adit_settings::{Environment, Var, var};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::trust_anchors;
 use crate::cli::gascli::Serve;
-use crate::commands::block_on;
-use crate::commands::names;
 use crate::commands::password::open_hotkey;
+use crate::commands::{block_on, names, told_to_stop};
 use crate::failure::Failure;
 
 /// Settings that programs before this one had a use for.
@@ -30,19 +28,11 @@ pub(crate) fn run(env: &Environment, args: &Serve) -> Result<ExitCode, Failure> 
         );
     }
     block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;
+        let stop = told_to_stop()?;
         trust_anchors::fetch_missing(env).await?;
         let server = Server::bind(config, pair, checker(env)?).await?;
         tracing::info!("Listening on http://{}", server.address());
-        server
-            .serve(async {
-                tokio::select! {
-                    _ = terminate.recv() => tracing::info!("SIGTERM"),
-                    _ = interrupt.recv() => tracing::info!("SIGINT"),
-                }
-            })
-            .await?;
+        server.serve(stop).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
