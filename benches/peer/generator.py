@@ -1,12 +1,13 @@
 """The peer of the generative miner in `make bench`: FastAPI, with the same checks before a task as
-`gascli generator serve`, and tasks in memory as upstream keeps them.
+`gascli generator serve`, and tasks kept as upstream keeps them: in memory until they are a day old, with a file for
+each that has not come to its end, which is renamed into place and not synced.
 
 Written as one would write such a service for production, with what makes FastAPI fast: uvloop, httptools, one
-kept-alive HTTP client, signatures checked in native code, no access log. It has less to do than ours: nothing is
-written to disk, no uuid is remembered, and what was made is neither checked nor delivered.
+kept-alive HTTP client, signatures checked in native code, no access log. It has less to do than ours: no uuid is
+remembered, and what was made is neither checked nor delivered.
 
 Settings come from the environment, under the names that `gascli` uses: BT_AXON_PORT, STAKE_TABLE_FILE,
-ADIT_STABILITY_BASE_URL; and ADIT_HOTKEY.
+MINER_STATE_DIR, ADIT_STABILITY_BASE_URL; and ADIT_HOTKEY.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import os
 import time
 import uuid
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from fastapi.responses import JSONResponse
 HOTKEY = os.environ["ADIT_HOTKEY"]
 STAKES: dict[str, float] = json.loads(Path(os.environ["STAKE_TABLE_FILE"]).read_text())
 SERVICE = os.environ["ADIT_STABILITY_BASE_URL"]
+STATE = Path(os.environ["MINER_STATE_DIR"])
 
 MIN_STAKE = 20_000
 WINDOW_MS = 15_000
@@ -53,6 +55,14 @@ class Task:
 
 tasks: dict[str, Task] = {}
 waiting: asyncio.Queue[Task] = asyncio.Queue()
+
+
+def write_down(task: Task) -> None:
+    """So that a restart finds it. Without the result, which stays in memory."""
+    file = STATE / f"{task.task_id}.json"
+    part = file.with_suffix(".tmp")
+    part.write_text(json.dumps({"version": 1, "task": asdict(task) | {"result": None}}, indent=2))
+    os.replace(part, file)
 
 
 @lru_cache(maxsize=1024)
@@ -120,6 +130,7 @@ async def work(client: httpx.AsyncClient) -> None:
     while True:
         task = await waiting.get()
         task.status = "processing"
+        write_down(task)
         try:
             answer = await client.post(
                 f"{SERVICE}/v2beta/stable-image/generate/sd3",
@@ -132,10 +143,12 @@ async def work(client: httpx.AsyncClient) -> None:
         else:
             task.status, task.result = "completed", answer.content
         task.completed_at = time.time()
+        (STATE / f"{task.task_id}.json").unlink()
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI):
+    STATE.mkdir(parents=True, exist_ok=True)
     async with httpx.AsyncClient(timeout=7200) as client:
         worker = asyncio.create_task(work(client))
         yield
@@ -171,6 +184,7 @@ async def gen_image(request: Request, signed_by: str = Depends(verified)) -> JSO
         created_at=time.time(),
     )
     tasks[task.task_id] = task
+    write_down(task)
     waiting.put_nowait(task)
     answer = {
         "task_id": task.task_id,

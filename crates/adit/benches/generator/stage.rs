@@ -20,7 +20,7 @@ use crate::webhook::Webhook;
 
 pub(crate) const PROMPT: &str = "a lighthouse at dusk";
 
-/// The folder of our server's tasks, in its own.
+/// The folder of a server's tasks, in its own.
 pub(crate) const TASKS: &str = "tasks";
 
 /// Which server.
@@ -80,11 +80,11 @@ impl Stage {
             ("BT_AXON_PORT", port.to_string()),
             ("STAKE_TABLE_FILE", self.path("stakes.json")),
             ("ADIT_STABILITY_BASE_URL", self.providers.url(Service::StabilityAi)),
+            ("MINER_STATE_DIR", folder.join(TASKS).display().to_string()),
         ];
         let (program, arguments) = match side {
             Side::Ours => {
                 environment.extend(self.settings());
-                environment.push(("MINER_STATE_DIR", folder.join(TASKS).display().to_string()));
                 environment.push(("MINER_OUTPUT_DIR", folder.join("media").display().to_string()));
                 (env!("CARGO_BIN_EXE_gascli").into(), ["generator", "serve"].map(str::to_owned).to_vec())
             }

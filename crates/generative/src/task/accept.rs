@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AnyConnection, Row as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::database::within;
+use super::database::{Database, within};
 use super::error::StoreError;
 use super::ledger::unsigned;
 use super::machine::Task;
@@ -89,7 +89,7 @@ async fn accept(inner: &Inner, known: &mut Known, batch: &[Pending]) -> Result<V
         }
     }
     if !taken.is_empty() {
-        insert(&mut transaction, known, &taken).await?;
+        insert(&inner.ledger.database, &mut transaction, known, &taken).await?;
         inner.ledger.database.commit(transaction).await?;
         inner.count_accepted(taken.len());
     }
@@ -103,6 +103,7 @@ async fn count(connection: &mut AnyConnection, modality: Modality) -> Result<u64
 }
 
 async fn insert(
+    database: &Database,
     connection: &mut AnyConnection,
     known: &mut Known,
     tasks: &[&Task],
@@ -124,7 +125,7 @@ async fn insert(
     let places: Vec<String> = (0..tasks.len())
         .map(|task| {
             let places: Vec<String> =
-                (1..=width).map(|column| format!("${}", task * width + column)).collect();
+                (1..=width).map(|column| database.placeholder(task * width + column)).collect();
             format!("({}, 0, 0, 0, 0)", places.join(", "))
         })
         .collect();

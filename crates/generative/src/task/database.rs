@@ -169,6 +169,12 @@ impl Database {
         if self.is_postgres { " FOR UPDATE SKIP LOCKED" } else { "" }
     }
 
+    /// What stands for the value with this number, from 1 on, where the values are bound in order. SQLite looks a name up
+    /// among all others, so in a statement with hundreds they have none.
+    pub(super) fn placeholder(&self, number: usize) -> String {
+        if self.is_postgres { format!("${number}") } else { "?".to_owned() }
+    }
+
     pub(super) async fn close(&self) {
         self.writers.close().await;
         self.readers.close().await;
