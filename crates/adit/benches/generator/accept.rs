@@ -29,6 +29,8 @@ const STARTS: usize = 5;
 struct Measured {
     start: Duration,
     most: Load,
+    /// Of the server, for each request of that load.
+    processor_time: Duration,
     /// Requests a second of the equal load.
     rate: f64,
     equal: Load,
@@ -52,6 +54,7 @@ pub(crate) async fn compare(report: &mut Report) -> Result<()> {
     let ratio = own / peers;
     let texts = [peers, own].map(|rate| format!("{rate:.0}"));
     report.compared("requests accepted a second, flat out", texts, ratio, ">= 5", ratio >= 5.0);
+    report.times("processor time of each", [peer.processor_time, ours.processor_time], "<= 1/5", 0.2);
     for (percent, target, most) in [(50, "", f64::MAX), (99, "<= 1/2", 0.5)] {
         let what = format!("p{percent} of the 201 at {:.0} requests a second", peer.rate);
         report.times(&what, [&peer, &ours].map(|side| side.equal.percentile(percent)), target, most);
@@ -77,7 +80,9 @@ async fn measure(stage: &Stage, side: Side, rate: Option<f64>) -> Result<Measure
     let before = commits(&server, side).await?;
     let requests = stage.requests(Modality::Image, FLAT_OUT)?;
     let flat_out = Pace::FlatOut(Duration::from_secs(SECONDS));
+    let worked = processor_time(&server)?;
     let most = load::run(server.address(), requests, CONNECTIONS, flat_out).await?;
+    let worked = processor_time(&server)? - worked;
     if let (Some(before), Some(after)) = (before, commits(&server, side).await?) {
         println!(
             "flat out, {} tasks were accepted, {:.1} in each commit; the longest wait was {}",
@@ -93,7 +98,8 @@ async fn measure(stage: &Stage, side: Side, rate: Option<f64>) -> Result<Measure
     warm_up(stage, &server).await?;
     let requests = stage.requests(Modality::Image, (rate * SECONDS as f64) as usize)?;
     let equal = load::run(server.address(), requests, CONNECTIONS, Pace::PerSecond(rate)).await?;
-    Ok(Measured { start: median(starts), most, rate, equal, answer })
+    let processor_time = worked / u32::try_from(most.count())?;
+    Ok(Measured { start: median(starts), most, processor_time, rate, equal, answer })
 }
 
 /// The first answer, after which some more are asked for.
@@ -104,6 +110,14 @@ async fn warm_up(stage: &Stage, server: &Server) -> Result<Value> {
         .await
         .context("warming up")?;
     Ok(answer)
+}
+
+/// What the server has used so far, in the system's ticks of 10 ms. What else the machine does is not in it.
+fn processor_time(server: &Server) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.id()))?;
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| Ok(ticks.parse::<u64>()?));
+    Ok(Duration::from_millis(10 * ticks.sum::<Result<u64>>()?))
 }
 
 /// How many transactions our server has put on the disk so far.
