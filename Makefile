@@ -35,6 +35,7 @@ bench: ## Compare with the peer, then run each crate's benches (two quiet cores,
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench against_peer
 	SDK_PYTHON=$(TARGET)/sdk-venv/bin/python cargo bench --locked -p adit --bench metagraph
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench c2pa
+	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench generator
 	cargo bench --locked -p adit --bench long_clips
 	cargo bench --locked --workspace --exclude adit --bench '*'
 
