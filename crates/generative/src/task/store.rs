@@ -232,13 +232,17 @@ impl Store {
         let database = &self.inner.ledger.database;
         let now = self.inner.ledger.now();
         let mut transaction = database.begin().await?;
-        // As EXISTS, PostgreSQL would read the whole queue.
+        // The inner LIMIT, which never bites, has the databases sort first and then look at the queues in that order, and
+        // no further than to the first few that have a task. As EXISTS, PostgreSQL would read the whole queue.
         let turns = sqlx::query(
-            "SELECT signed_by FROM turns WHERE modality = $1 AND (SELECT due_at FROM tasks \
-             WHERE state = 'accepted' AND host IS NULL AND tasks.modality = turns.modality \
-             AND tasks.signed_by = turns.signed_by ORDER BY due_at LIMIT 1) <= $2 \
-             ORDER BY (SELECT count(*) FROM tasks WHERE state IN ('calling', 'submitted', 'fetched', 'unknown') \
-             AND tasks.modality = turns.modality AND tasks.signed_by = turns.signed_by), turn, signed_by",
+            "SELECT signed_by FROM (SELECT turns.modality, turns.signed_by FROM turns LEFT JOIN \
+             (SELECT signed_by, count(*) AS tasks FROM tasks WHERE modality = $1 \
+             AND state IN ('calling', 'submitted', 'fetched', 'unknown') GROUP BY signed_by) AS working \
+             ON working.signed_by = turns.signed_by WHERE turns.modality = $1 \
+             ORDER BY coalesce(working.tasks, 0), turn, turns.signed_by LIMIT 1000000) AS ordered \
+             WHERE (SELECT due_at FROM tasks WHERE state = 'accepted' AND host IS NULL \
+             AND tasks.modality = ordered.modality AND tasks.signed_by = ordered.signed_by \
+             ORDER BY due_at LIMIT 1) <= $2 LIMIT 8",
         );
         let turns = turns.bind(modality.as_str()).bind(now).fetch_all(&mut *transaction).await?;
         let query = format!(
