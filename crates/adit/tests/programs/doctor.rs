@@ -354,7 +354,7 @@ fn each_fault_of_a_running_miner_has_its_line() {
         "axon",
         "WARN",
         &format!("{PUBLISHED}:{} is published, but MINER_PORT is {elsewhere}", host.port),
-        &format!("adit axon set --ip {PUBLISHED} --port {elsewhere}"),
+        &format!("adit axon set --netuid 44 --ip {PUBLISHED} --port {elsewhere}"),
     );
 
     host.wallet("stranger", "//Stranger//hot");
