@@ -25,6 +25,8 @@ pub(crate) type Rpc = LegacyRpcMethods<RpcConfigFor<PolkadotConfig>>;
 const MAX_ANSWER: u32 = 32 * 1024 * 1024;
 /// A node whose newest block is older than this is behind; blocks come every 12 s.
 const BEHIND: Duration = Duration::from_secs(120);
+/// How often a quiet connection is asked whether its other end is there.
+const PING: Duration = Duration::from_secs(15);
 
 /// How long and how often the chain is asked.
 #[derive(Debug, Clone, Copy)]
@@ -219,8 +221,9 @@ impl Chain {
 }
 
 async fn open(endpoint: &Endpoint, limits: Limits) -> Result<RpcClient, String> {
-    // A peer that is gone without a word is noticed by its missing pongs.
-    let ping = PingConfig::new().ping_interval(Duration::from_secs(15)).inactive_limit(limits.answer);
+    // A peer that is gone without a word is noticed by its missing pongs. The limit outlasts the time for an answer,
+    // whose own error says more, and a quiet connection between two pings.
+    let ping = PingConfig::new().ping_interval(PING).inactive_limit(PING + limits.answer);
     let building = WsClientBuilder::default()
         // Its own limit is for one address of the host; the one below, for all, is to be reached first.
         .connection_timeout(limits.connect * 2)
