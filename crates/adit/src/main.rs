@@ -14,13 +14,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use adit_settings::Environment;
-use clap::Parser as _;
-
 use crate::cli::doctor::Miner;
 use crate::cli::gascli::{Gascli, GascliCommand, GeneratorCommand};
-use crate::cli::{Adit, AditCommand, Sv, SvCommand};
+use crate::cli::{Adit, AditCommand, Sv, SvCommand, prefix};
+use crate::commands::process::{GENERATOR, PRIVATE_TRACK};
 use crate::failure::Failure;
+use adit_settings::Environment;
 
 fn main() -> ExitCode {
     end_quietly_where_nobody_reads();
@@ -52,7 +51,7 @@ fn end_quietly_where_nobody_reads() {
 fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     match name {
         "sv" | "pv" => {
-            let sv = Sv::parse_from(arguments);
+            let sv: Sv = cli::parse(&arguments);
             let env = environment(ENV, sv.verbose, matches!(sv.command, SvCommand::Serve(_)))?;
             match sv.command {
                 SvCommand::Serve(args) => commands::serve::run(&env, &args),
@@ -62,12 +61,25 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
                 SvCommand::Healthcheck(args) => commands::healthcheck::run(&args),
                 SvCommand::Rehearse(args) => commands::rehearse::run(&env, args),
                 SvCommand::Actions(args) => commands::actions::run(&args),
+                SvCommand::Process(command) => commands::process::run(&PRIVATE_TRACK, &env, &command),
+                SvCommand::Shell(command) => commands::shell::run::<Sv>(&command),
             }
         }
         "gascli" => {
-            let GascliCommand::Generator(command) = Gascli::parse_from(arguments).command;
+            let arguments = match prefix::expand(&cli::command::<Gascli>(), arguments) {
+                Ok(arguments) => arguments,
+                Err(ambiguous) => {
+                    eprintln!("{ambiguous}");
+                    return Ok(ExitCode::from(2));
+                }
+            };
+            let command = match cli::parse::<Gascli>(&arguments).command {
+                GascliCommand::Generator(command) => command,
+                GascliCommand::Shell(command) => return commands::shell::run::<Gascli>(&command),
+            };
             let env = environment(GEN_MINER_ENV, 0, matches!(command, GeneratorCommand::Serve(_)))?;
             match command {
+                GeneratorCommand::Process(command) => commands::process::run(&GENERATOR, &env, &command),
                 GeneratorCommand::Serve(args) => commands::generator::serve::run(&env, &args),
                 GeneratorCommand::Rehearse(args) => commands::generator::rehearse::run(&env, &args),
                 GeneratorCommand::Info(args) => commands::generator::info::run(&env, &args),
@@ -80,7 +92,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             }
         }
         _ => {
-            let adit = Adit::parse_from(arguments);
+            let adit: Adit = cli::parse(&arguments);
             let files = match &adit.command {
                 AditCommand::Doctor(args) if args.miner == Miner::Gascli => GEN_MINER_ENV,
                 _ => ENV,
@@ -94,6 +106,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
                 AditCommand::Metagraph(args) => commands::chain::metagraph(&env, &args),
                 AditCommand::Axon(command) => commands::chain::axon(&env, command),
                 AditCommand::Commitment(command) => commands::chain::commitment(&env, command),
+                AditCommand::Shell(command) => commands::shell::run::<Adit>(&command),
             }
         }
     }
@@ -107,11 +120,21 @@ const GEN_MINER_ENV: &[&str] = &[".env.gen_miner", ".env"];
 fn environment(files: &[&str], verbose: u8, server: bool) -> Result<Environment, Failure> {
     let env = Environment::from_process(files)?;
     log::start(&env, verbose, server)?;
-    if let Some((file, bad_lines)) = env.file()
-        && !bad_lines.is_empty()
-    {
-        let lines: Vec<_> = bad_lines.iter().map(ToString::to_string).collect();
-        tracing::warn!("{}: line {} is not NAME=value and is ignored", file.display(), lines.join(", "));
+    if let Some((file, bad_lines)) = env.file() {
+        let file = file.display();
+        if !bad_lines.is_empty() {
+            tracing::warn!("{file}: line {} is not NAME=value and is ignored", listed(bad_lines));
+        }
+        if !env.changing_lines().is_empty() {
+            let lines = listed(env.changing_lines());
+            tracing::warn!(
+                "{file}: line {lines} sets again what is set above, to another value; the last one counts"
+            );
+        }
     }
     Ok(env)
+}
+
+fn listed(lines: &[usize]) -> String {
+    lines.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -10,6 +10,8 @@ pub struct Parsed {
     pub pairs: Vec<(String, String)>,
     /// 1-based numbers of lines that are neither blank, comment nor `NAME=value`.
     pub bad_lines: Vec<usize>,
+    /// 1-based numbers of lines that give a name another value than an earlier line.
+    pub changing_lines: Vec<usize>,
 }
 
 /// Parses the text of a `.env` file.
@@ -34,6 +36,10 @@ pub fn parse(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Parsed {
                         earlier.map(|(_, value)| value.clone())
                     })
                 });
+                let before = parsed.pairs.iter().rev().find(|(earlier, _)| *earlier == name);
+                if before.is_some_and(|(_, earlier)| *earlier != value) {
+                    parsed.changing_lines.push(line_number);
+                }
                 parsed.pairs.push((name, value));
             }
         }
@@ -199,6 +205,13 @@ mod tests {
         let parsed = parse("A=1\nnonsense\nB=\"open\nC=2\n", |_| None);
         assert_eq!(parsed.bad_lines, [2, 3]);
         assert_eq!(parsed.pairs.last(), Some(&("C".to_owned(), "2".to_owned())));
+    }
+
+    #[test]
+    fn a_name_with_two_values_is_reported_by_the_line_of_the_second() {
+        let parsed = parse("A=1\nB=2\nexport A='1'\n\nA=3\n", |_| None);
+        assert_eq!(parsed.changing_lines, [5]);
+        assert_eq!(parsed.pairs.last(), Some(&("A".to_owned(), "3".to_owned())));
     }
 
     proptest! {

@@ -55,6 +55,7 @@ pub struct Environment {
     file: HashMap<String, String>,
     file_path: Option<PathBuf>,
     bad_lines: Vec<usize>,
+    changing_lines: Vec<usize>,
 }
 
 impl std::fmt::Debug for Environment {
@@ -72,9 +73,15 @@ impl Environment {
     /// Where the file exists but cannot be read.
     pub fn from_process(files: &[&str]) -> Result<Self, SettingError> {
         // A name or value that is not UTF-8 belongs to no declared variable.
-        let process: HashMap<_, _> = std::env::vars_os()
+        let mut process: HashMap<_, _> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
+        // Without it, as in a job of cron or a unit of systemd, the system's list of accounts knows it.
+        if !process.contains_key("HOME")
+            && let Some(home) = std::env::home_dir().and_then(|home| home.into_os_string().into_string().ok())
+        {
+            process.insert("HOME".to_owned(), home);
+        }
         let named = process.get(var::ENV_FILE.name).filter(|path| !path.is_empty());
         let file = match named {
             Some(path) => Some(PathBuf::from(path)),
@@ -107,6 +114,7 @@ impl Environment {
             file: parsed.pairs.into_iter().collect(),
             file_path: file,
             bad_lines: parsed.bad_lines,
+            changing_lines: parsed.changing_lines,
         })
     }
 
@@ -114,6 +122,12 @@ impl Environment {
     #[must_use]
     pub fn file(&self) -> Option<(&Path, &[usize])> {
         self.file_path.as_deref().map(|path| (path, self.bad_lines.as_slice()))
+    }
+
+    /// Numbers of the file's lines that give a name another value than an earlier line; the last one counts.
+    #[must_use]
+    pub fn changing_lines(&self) -> &[usize] {
+        &self.changing_lines
     }
 
     /// Every variable of both layers, the process's value where both have one: what a child process

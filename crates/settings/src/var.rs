@@ -195,6 +195,8 @@ declare! {
         "File whose one line is the password of an encrypted key file. btcli's BT_PW_ variable of that key file wins.");
     DATA_FOLDER = public("ADIT_DATA_DIR", Adit, Commented("~/.local/share/adit"),
         "Directory for what Adit keeps between runs, such as the last good stake table and the record of challenges.").or("~/.local/share/adit");
+    PROCESS_NAME = public("ADIT_PROCESS_NAME", Adit, Commented("miner2"),
+        "What `start` calls the miner, and `stop`, `status` and the others look for: needed only where one user runs several. Default: bitmind-generative-miner (gascli), private-track-miner (sv).");
     TRUST_ANCHORS_FOLDER = public("ADIT_TRUST_ANCHORS_DIR", Adit, Commented("~/.local/share/adit/trust-anchors"),
         "Directory of the certificates that subnet 34's validators trust. Default: trust-anchors in ADIT_DATA_DIR.");
     TRUST_ANCHORS_URL = public("ADIT_TRUST_ANCHORS_URL", Adit, Commented("https://raw.githubusercontent.com/BitMind-AI/bitmind-subnet/main/gas/verification/trust_anchors"),

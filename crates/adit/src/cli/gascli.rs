@@ -8,6 +8,8 @@ use adit_provenance::Era;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::process::{ProcessCommand, SupervisedArgs};
+use super::shell::ShellCommand;
 use super::wallet::{PasswordArgs, WalletArgs};
 
 /// `gascli`: the generative miner of subnet 34.
@@ -26,12 +28,25 @@ pub(crate) struct Gascli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum GascliCommand {
     /// The miner that generates pictures and clips
-    #[command(subcommand, visible_aliases = ["gen", "g"])]
+    #[command(
+        subcommand,
+        visible_aliases = ["gen", "g"],
+        after_help = "The first letters of a command will do where they are no other's.\n\n\
+        Examples:\n  \
+        gascli generator info\n  \
+        gascli generator start\n  \
+        gascli g status\n  \
+        gascli g logs --follow"
+    )]
     Generator(GeneratorCommand),
+    #[command(flatten)]
+    Shell(ShellCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GeneratorCommand {
+    #[command(flatten)]
+    Process(ProcessCommand),
     /// Run the generative miner in the foreground
     #[command(
         after_help = "Settings come from the environment and the nearest .env.gen_miner (copy .env.gen_miner.template). \
@@ -95,6 +110,8 @@ pub(crate) struct Serve {
     pub(crate) wallet: WalletArgs,
     #[command(flatten)]
     pub(crate) password: PasswordArgs,
+    #[command(flatten)]
+    pub(crate) supervised: SupervisedArgs,
 }
 
 #[derive(Debug, Args)]

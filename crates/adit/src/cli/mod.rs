@@ -4,19 +4,49 @@ pub(crate) mod chain;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod gascli;
+pub(crate) mod prefix;
+pub(crate) mod process;
+pub(crate) mod shell;
 pub(crate) mod wallet;
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use adit_keys::Hotkey;
 use adit_private_track::rehearsal::Sender;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use self::chain::{AxonCommand, CommitmentCommand, ShowMetagraph, SubnetCommand};
 use self::deploy::{DeployPtMiner, SpotCheck, SpotCheckRunner};
 use self::doctor::Doctor;
+use self::process::{ProcessCommand, SupervisedArgs};
+use self::shell::ShellCommand;
 use self::wallet::{PasswordArgs, WalletCommand};
+
+/// Reads the arguments; ends the program with a word to the operator where they are wrong, or ask for help.
+pub(crate) fn parse<P: CommandFactory + FromArgMatches>(arguments: &[OsString]) -> P {
+    let matches = command::<P>().get_matches_from(arguments);
+    P::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// A program's commands, with examples that say what is to be typed.
+pub(crate) fn command<P: CommandFactory>() -> clap::Command {
+    let command = P::command();
+    let name = command.get_name().to_owned();
+    with_examples(command, &name)
+}
+
+fn with_examples(command: clap::Command, path: &str) -> clap::Command {
+    let command = command.mut_subcommands(|one| {
+        let path = format!("{path} {}", one.get_name());
+        with_examples(one, &path)
+    });
+    match command.get_after_help().map(|help| help.to_string().replace("{it}", path)) {
+        Some(help) => command.after_help(help),
+        None => command,
+    }
+}
 
 /// `adit`: what the guides leave to others.
 #[derive(Debug, Parser)]
@@ -58,6 +88,8 @@ pub(crate) enum AditCommand {
     /// Commit a text on chain, in the open or time-locked, and show what is there
     #[command(subcommand)]
     Commitment(CommitmentCommand),
+    #[command(flatten)]
+    Shell(ShellCommand),
 }
 
 /// `sv` and `pv`: the miners of subnet 44.
@@ -119,6 +151,10 @@ pub(crate) enum SvCommand {
     Rehearse(Rehearse),
     /// List the actions that validators score, with weights and tolerances
     Actions(Actions),
+    #[command(flatten)]
+    Process(ProcessCommand),
+    #[command(flatten)]
+    Shell(ShellCommand),
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +162,8 @@ pub(crate) struct Serve {
     /// Listen on this port; 0 takes a free one [setting: MINER_PORT]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) supervised: SupervisedArgs,
 }
 
 #[derive(Debug, Args)]

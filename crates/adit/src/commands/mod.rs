@@ -9,9 +9,11 @@ pub(crate) mod generator;
 pub(crate) mod healthcheck;
 mod names;
 mod password;
+pub(crate) mod process;
 pub(crate) mod rehearse;
 mod run_as;
 pub(crate) mod serve;
+pub(crate) mod shell;
 pub(crate) mod spot_check;
 mod table;
 mod terminal;
@@ -31,6 +33,23 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     // What blocks a thread of its own, such as the reading of a large file, is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(500));
     result
+}
+
+/// A span of time in milliseconds, as one reads it.
+fn span(ms: i64) -> String {
+    match ms / 1000 {
+        seconds @ ..120 => format!("{} s", seconds.max(0)),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Tells whoever started this server that it answers.
+fn say_ready() {
+    if let Err(error) = adit_supervisor::notify_ready() {
+        tracing::warn!("nobody hears that this miner is ready (NOTIFY_SOCKET): {error}");
+    }
 }
 
 /// Ready when somebody wants this server to stop.

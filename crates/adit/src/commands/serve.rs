@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use adit_private_track::{Config, Server};
 use adit_settings::{Environment, var};
 
-use super::{block_on, run_as, told_to_stop};
+use super::{block_on, run_as, say_ready, told_to_stop};
 use crate::cli::Serve;
 use crate::cli::wallet::WalletArgs;
 use crate::failure::Failure;
@@ -38,6 +38,7 @@ fn warn_of_data_folder(env: &Environment) -> Result<(), Failure> {
 }
 
 pub(crate) fn run(env: &Environment, args: &Serve) -> Result<ExitCode, Failure> {
+    args.supervised.end_with_supervisor()?;
     let told = args.port.map(|port| env.with(&var::MINER_PORT, &port.to_string()));
     let env = told.as_ref().unwrap_or(env);
     let config = Config::from_settings(env)?;
@@ -48,6 +49,7 @@ pub(crate) fn run(env: &Environment, args: &Serve) -> Result<ExitCode, Failure> 
         let stop = told_to_stop()?;
         let server = Server::bind(config).await?;
         tracing::info!("Listening on http://{}", server.address());
+        say_ready();
         server.serve(stop).await?;
         Ok(ExitCode::SUCCESS)
     })

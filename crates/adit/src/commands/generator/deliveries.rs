@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::one_line;
 use crate::cli::gascli::{Deliveries, Redeliver};
-use crate::commands::block_on;
 use crate::commands::table::table;
+use crate::commands::{block_on, span};
 use crate::failure::Failure;
 
 /// Longest note that is shown in a table, in characters.
@@ -91,7 +91,7 @@ fn print(tasks: &[Task], now: i64) {
             task.modality.to_string(),
             task.state.to_string(),
             task.tries.to_string(),
-            age(now - task.accepted_at),
+            span(now - task.accepted_at),
             task.service.clone().unwrap_or_default(),
             task.cost().to_string(),
             task.signed_by.chars().take(8).collect(),
@@ -102,14 +102,6 @@ fn print(tasks: &[Task], now: i64) {
         ]);
     }
     println!("{}", rows.trim_fmt());
-}
-
-fn age(ms: i64) -> String {
-    match ms / 1000 {
-        seconds @ ..120 => format!("{} s", seconds.max(0)),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
-    }
 }
 
 /// Without the webhook's address, which may carry a token.

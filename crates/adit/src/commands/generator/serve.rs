@@ -10,13 +10,14 @@ use adit_settings::{Environment, Var, var};
 use super::trust_anchors;
 use crate::cli::gascli::Serve;
 use crate::commands::password::open_hotkey;
-use crate::commands::{block_on, names, told_to_stop};
+use crate::commands::{block_on, names, say_ready, told_to_stop};
 use crate::failure::Failure;
 
 /// Settings that programs before this one had a use for.
 const WITHOUT_EFFECT: [&Var; 2] = [&var::DEVICE, &var::WORKER_THREADS];
 
 pub(crate) fn run(env: &Environment, args: &Serve) -> Result<ExitCode, Failure> {
+    args.supervised.end_with_supervisor()?;
     warn_of_names(env);
     let wallet = args.wallet.resolve(env)?;
     let config = Config::from_settings(env, wallet.hotkey_address()?)?;
@@ -32,6 +33,7 @@ pub(crate) fn run(env: &Environment, args: &Serve) -> Result<ExitCode, Failure> 
         trust_anchors::fetch_missing(env).await?;
         let server = Server::bind(config, pair, checker(env)?).await?;
         tracing::info!("Listening on http://{}", server.address());
+        say_ready();
         server.serve(stop).await?;
         Ok(ExitCode::SUCCESS)
     })
