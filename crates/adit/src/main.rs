@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use crate::cli::doctor::Miner;
 use crate::cli::gascli::{Gascli, GascliCommand, GeneratorCommand};
+use crate::cli::process::ProcessCommand;
 use crate::cli::{Adit, AditCommand, Sv, SvCommand, prefix};
 use crate::commands::process::{GENERATOR, PRIVATE_TRACK};
 use crate::failure::Failure;
@@ -52,6 +53,9 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     match name {
         "sv" | "pv" => {
             let sv: Sv = cli::parse(&arguments);
+            if let SvCommand::Process(ProcessCommand::Supervise(args)) = &sv.command {
+                return commands::process::supervise::run(&PRIVATE_TRACK, args);
+            }
             let env = environment(ENV, sv.verbose, matches!(sv.command, SvCommand::Serve(_)))?;
             match sv.command {
                 SvCommand::Serve(args) => commands::serve::run(&env, &args),
@@ -77,6 +81,9 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
                 GascliCommand::Generator(command) => command,
                 GascliCommand::Shell(command) => return commands::shell::run::<Gascli>(&command),
             };
+            if let GeneratorCommand::Process(ProcessCommand::Supervise(args)) = &command {
+                return commands::process::supervise::run(&GENERATOR, args);
+            }
             let env = environment(GEN_MINER_ENV, 0, matches!(command, GeneratorCommand::Serve(_)))?;
             match command {
                 GeneratorCommand::Process(command) => commands::process::run(&GENERATOR, &env, &command),

@@ -42,7 +42,9 @@ fn with_examples(command: clap::Command, path: &str) -> clap::Command {
         let path = format!("{path} {}", one.get_name());
         with_examples(one, &path)
     });
-    match command.get_after_help().map(|help| help.to_string().replace("{it}", path)) {
+    let program = path.split(' ').next().unwrap_or_default();
+    let help = command.get_after_help().map(ToString::to_string);
+    match help.map(|help| help.replace("{it}", path).replace("{program}", program)) {
         Some(help) => command.after_help(help),
         None => command,
     }

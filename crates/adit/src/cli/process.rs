@@ -1,5 +1,5 @@
 //! The arguments of the commands that start a miner in the background and look after it, the same for every track.
-//! In the examples `{it}` stands for the command with the words before it, which are not the same.
+//! In the examples `{it}` stands for the command with the words before it, which differ.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

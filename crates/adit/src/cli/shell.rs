@@ -9,9 +9,9 @@ use clap_complete::Shell;
 pub(crate) enum ShellCommand {
     /// Print what makes a shell complete this program's commands
     #[command(after_help = "Examples:\n  \
-        {it} bash > ~/.local/share/bash-completion/completions/<program>\n  \
-        {it} zsh > ~/.zfunc/_<program>\n  \
-        {it} fish > ~/.config/fish/completions/<program>.fish")]
+        {it} bash > ~/.local/share/bash-completion/completions/{program}\n  \
+        {it} zsh > ~/.zfunc/_{program}\n  \
+        {it} fish > ~/.config/fish/completions/{program}.fish")]
     Completions(Completions),
     /// Print this program's manual page, or write those of all its commands
     #[command(after_help = "Examples:\n  {it} | man -l -\n  {it} --output ~/.local/share/man/man1")]

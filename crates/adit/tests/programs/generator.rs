@@ -28,7 +28,7 @@ use crate::process::{Miner, PATIENCE, exchange, finish, program, run, shown};
 const PUBLISHED: &str = "203.0.113.44";
 
 /// An operator with a wallet, an authority that the settings vouch for, and services that stand in for the paid ones.
-struct Desk {
+pub(crate) struct Desk {
     folder: tempfile::TempDir,
     vouched: String,
     providers: Providers,
@@ -37,7 +37,7 @@ struct Desk {
 
 impl Desk {
     /// With the wallet `default`, whose hotkey is this of the chain's.
-    fn new(hotkey: &str) -> Self {
+    pub(crate) fn new(hotkey: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new("Own authority").unwrap();
         let anchors = folder.path().join("anchors");
@@ -52,7 +52,7 @@ impl Desk {
         desk
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -64,7 +64,7 @@ impl Desk {
     }
 
     /// Settings under which everything holds, apart from the chain.
-    fn settle(&self, command: &mut Command) {
+    pub(crate) fn settle(&self, command: &mut Command) {
         command
             .current_dir(self.folder.path())
             .env("BT_WALLET_PATH", self.path("wallets"))
@@ -84,7 +84,7 @@ impl Desk {
             .env("ADIT_OPENROUTER_BASE_URL", self.providers.url(Service::OpenRouter));
     }
 
-    fn gascli(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn gascli(&self, arguments: &[&str]) -> Command {
         let mut command = program("gascli");
         command.arg("generator").args(arguments);
         self.settle(&mut command);

@@ -6,6 +6,7 @@
     reason = "a failed unwrap fails the test, a skip says why"
 )]
 
+mod background;
 mod base_image;
 mod c2pa;
 mod chain;

@@ -4,7 +4,7 @@ mod logs;
 mod start;
 mod status;
 mod stop;
-mod supervise;
+pub(crate) mod supervise;
 mod systemd_unit;
 
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use adit_settings::{Environment, var};
-use adit_supervisor::{ControlError, Place};
+use adit_supervisor::{ControlError, Place, State};
 
 use crate::cli::process::ProcessCommand;
 use crate::failure::Failure;
@@ -72,6 +72,7 @@ pub(crate) fn run(track: &Track, env: &Environment, command: &ProcessCommand) ->
         ProcessCommand::Status(args) => status::run(track, env, args),
         ProcessCommand::Logs(args) => logs::run(track, env, args),
         ProcessCommand::SystemdUnit(args) => systemd_unit::run(track, env, args),
+        // Takes no settings: what it starts reads them.
         ProcessCommand::Supervise(args) => supervise::run(track, args),
     }
 }
@@ -88,6 +89,14 @@ impl Track {
         let folder = env.path(&var::DATA_FOLDER)?.unwrap_or_default().join("processes").join(self.program);
         // Whoever is told of it may be in another directory.
         Ok(std::path::absolute(folder)?)
+    }
+
+    /// What the miner has done, by the settings that it was started under, whatever directory this is asked in.
+    fn work_of(&self, env: &Environment, state: &State) -> Result<Vec<Fact>, Failure> {
+        let theirs = std::env::set_current_dir(&state.directory)
+            .ok()
+            .and_then(|()| Environment::from_process(self.settings).ok());
+        (self.work)(theirs.as_ref().unwrap_or(env))
     }
 
     /// The words of a command, such as `gascli generator logs`.

@@ -28,11 +28,7 @@ pub(crate) fn run(track: &Track, env: &Environment, args: &Status) -> Result<Exi
     };
     let state = &status.state;
     let code = if state.phase == Phase::Online { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    // The settings that it was started under, whatever directory this is asked in.
-    let theirs = std::env::set_current_dir(&state.directory)
-        .ok()
-        .and_then(|()| Environment::from_process(track.settings).ok());
-    let work = (track.work)(theirs.as_ref().unwrap_or(env));
+    let work = track.work_of(env, state);
     let uptime = status.pid.map(|_| Utc::now().timestamp_millis() - state.started_at);
     if args.json {
         let mut shown = Map::new();

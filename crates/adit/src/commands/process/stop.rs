@@ -27,14 +27,17 @@ pub(crate) fn delete(track: &Track, env: &Environment, args: &Stop) -> Result<Ex
     println!("Deleting {}...", track.miner);
     let place = track.place(env)?;
     stop(track, &place, args)?;
-    let forgotten = place.delete().map_err(|error| failed(track, &error))?;
-    if !forgotten {
+    let last = place.status().ok().flatten();
+    if !place.delete().map_err(|error| failed(track, &error))? {
         return Err(Failure::new(format!("{} not found", track.title()))
             .hint(format!("no process of the name {} is known; nothing was to be deleted", place.name())));
     }
     println!("✅ {} deleted: its process, state and log.", track.title());
-    for fact in (track.work)(env).unwrap_or_default() {
-        println!("{}: {} (kept)", fact.words, fact.text);
+    // What was paid for is not forgotten with it.
+    if let Some(work) = last.and_then(|status| track.work_of(env, &status.state).ok())
+        && let Some(queue) = work.iter().find(|fact| fact.key == "queue")
+    {
+        println!("Its tasks and media stay: {}; `{}` goes on with them.", queue.text, track.command("start"));
     }
     Ok(ExitCode::SUCCESS)
 }
