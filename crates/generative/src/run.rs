@@ -47,6 +47,9 @@ pub enum StartError {
     /// There is nothing to mine.
     #[error(transparent)]
     Absent(#[from] Absent),
+    /// A part of the worker is gone: requests would be accepted, and nobody would work on them.
+    #[error("the work on tasks has come to an end by an error in this program")]
+    Worker,
 }
 
 impl StartError {
@@ -70,6 +73,7 @@ impl StartError {
                 Some("is DATABASE_URL right, and does its server run?")
             }
             Self::Absent(absent) => Some(absent.hint()),
+            Self::Worker => Some("start it again: the tasks are gone on with; the log says what broke"),
             _ => None,
         }
     }
@@ -137,7 +141,8 @@ impl Server {
     /// on with at the next start.
     ///
     /// # Errors
-    /// [`StartError::Absent`] where the chain says that there is nothing to mine; what the database says at the end.
+    /// [`StartError::Absent`] where the chain says that there is nothing to mine; [`StartError::Worker`] where a part
+    /// of the worker is gone; what the database says at the end.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let (stopping, stopped) = watch::channel(false);
         let until_stopped = || {
@@ -146,22 +151,22 @@ impl Server {
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             }
         };
-        let working = tokio::spawn(self.worker.run(until_stopped()));
+        let working = Arc::clone(&self.worker).run(until_stopped());
         let serving = self.http.serve(router(Arc::clone(&self.miner)), until_stopped());
         let ending = async {
             let ended = tokio::select! {
                 () = stop => Ok(()),
-                absent = self.presence.keep() => Err(absent),
+                absent = self.presence.keep() => Err(absent.into()),
+                () = self.worker.stopping() => Err(StartError::Worker),
             };
             tracing::info!("stopping: paid calls and answers under way are waited for");
             stopping.send_replace(true);
             ended
         };
-        let (ended, ()) = tokio::join!(ending, serving);
-        let _ = working.await;
+        let (ended, (), ()) = tokio::join!(ending, serving, working);
         drop(self.following);
         self.miner.store.clone().close().await?;
-        Ok(ended?)
+        ended
     }
 }
 
@@ -180,5 +185,85 @@ fn say_services(services: &Services) {
             Slot::Off => tracing::info!("{what}: none, requests are refused"),
             Slot::Unusable(why) => tracing::warn!("{what}: requests are refused: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::{Duration, SystemTime};
+
+    use adit_auth::epistula::{GateConfig, Policy};
+    use adit_chain::{Endpoints, Netuid, StakeSource};
+    use adit_outbound::AddressGuard;
+    use adit_settings::Environment;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config::ChainConfig;
+    use crate::worker::Rules;
+
+    /// A miner without services, on a chain that does not answer.
+    async fn server(folder: &tempfile::TempDir) -> Server {
+        let pair = Keypair::generate();
+        let stakes = folder.path().join("stakes.json");
+        std::fs::write(&stakes, "{}").unwrap();
+        let environment = Environment::layered([], None).unwrap();
+        let second = Duration::from_secs(1);
+        let config = Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            head_timeout: second,
+            gate: GateConfig {
+                policy: Policy { own_hotkey: pair.hotkey(), min_stake: None },
+                nonce_capacity: 1,
+                max_body: 1,
+                body_timeout: second,
+            },
+            stakes: StakeSource::File(stakes),
+            chain: ChainConfig {
+                endpoints: Endpoints::parse("ws://127.0.0.1:9").unwrap(),
+                netuid: Netuid(34),
+                look: second,
+                address: None,
+                address_url: String::new(),
+            },
+            store: task::Config {
+                database: task::Address::Sqlite(folder.path().join("tasks.db")),
+                output_dir: folder.path().join("media"),
+                queue: 1,
+                daily_budget: None,
+            },
+            services: Services::from_environment(&environment, SystemTime::now()).unwrap(),
+            rules: Rules {
+                concurrency: 1,
+                timeout: second,
+                fail_over: false,
+                keep: second,
+                save_locally: false,
+            },
+            webhooks: AddressGuard::public_only(),
+        };
+        Server::bind(config, pair, Checker::Here(Vec::new())).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_ends_early_ends_the_miner() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = server(&folder).await;
+        let worker = Arc::clone(&server.worker);
+        let serving = tokio::spawn(server.serve(pending()));
+        // It stops, and nobody has told the miner to.
+        worker.run(ready(())).await;
+        let ended = timeout(Duration::from_secs(30), serving).await.unwrap().unwrap();
+        let error = ended.unwrap_err();
+        assert!(matches!(error, StartError::Worker), "{error}");
+        assert!(error.hint().unwrap().contains("start it again"));
+    }
+
+    #[tokio::test]
+    async fn a_miner_that_is_told_to_stop_ends_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = server(&folder).await;
+        timeout(Duration::from_secs(30), server.serve(ready(()))).await.unwrap().unwrap();
     }
 }
