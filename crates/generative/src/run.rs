@@ -140,10 +140,13 @@ impl Server {
     /// Serves and works until `stop` is ready, then lets paid calls and answers under way end. What is left is gone
     /// on with at the next start.
     ///
+    /// `ready` is called once, when nothing speaks against the miner: the chain has said that its hotkey is registered,
+    /// or does not answer for now. It is never called where there is nothing to mine.
+    ///
     /// # Errors
     /// [`StartError::Absent`] where the chain says that there is nothing to mine; [`StartError::Worker`] where a part
     /// of the worker is gone; what the database says at the end.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    pub async fn serve(self, ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let (stopping, stopped) = watch::channel(false);
         let until_stopped = || {
             let mut stopped = stopped.clone();
@@ -156,7 +159,7 @@ impl Server {
         let ending = async {
             let ended = tokio::select! {
                 () = stop => Ok(()),
-                absent = self.presence.keep() => Err(absent.into()),
+                absent = self.presence.keep(ready) => Err(absent.into()),
                 () = self.worker.stopping() => Err(StartError::Worker),
             };
             tracing::info!("stopping: paid calls and answers under way are waited for");
@@ -251,7 +254,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let server = server(&folder).await;
         let worker = Arc::clone(&server.worker);
-        let serving = tokio::spawn(server.serve(pending()));
+        let serving = tokio::spawn(server.serve(|| {}, pending()));
         // It stops, and nobody has told the miner to.
         worker.run(ready(())).await;
         let ended = timeout(Duration::from_secs(30), serving).await.unwrap().unwrap();
@@ -264,6 +267,6 @@ mod tests {
     async fn a_miner_that_is_told_to_stop_ends_well() {
         let folder = tempfile::tempdir().unwrap();
         let server = server(&folder).await;
-        timeout(Duration::from_secs(30), server.serve(ready(()))).await.unwrap().unwrap();
+        timeout(Duration::from_secs(30), server.serve(|| {}, ready(()))).await.unwrap().unwrap();
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn run(env: &Environment, args: &Serve) -> Result<ExitCode, Failure> 
         trust_anchors::fetch_missing(env).await?;
         let server = Server::bind(config, pair, checker(env)?).await?;
         tracing::info!("Listening on http://{}", server.address());
-        server.serve(stop).await?;
+        server.serve(|| {}, stop).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
