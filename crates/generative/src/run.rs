@@ -180,13 +180,10 @@ fn say_services(services: &Services) {
             Modality::Image => "Pictures",
             Modality::Video => "Videos",
         };
+        let words = services.in_words(modality);
         match services.slot(modality) {
-            Slot::Ready(provider) => {
-                let model = services.get(*provider).and_then(|service| service.model_name(modality));
-                tracing::info!("{what}: {} ({})", provider.name(), model.unwrap_or_default());
-            }
-            Slot::Off => tracing::info!("{what}: none, requests are refused"),
-            Slot::Unusable(why) => tracing::warn!("{what}: requests are refused: {why}"),
+            Slot::Ready(_) | Slot::Off => tracing::info!("{what}: {words}"),
+            Slot::Unusable(_) => tracing::warn!("{what}: {words}"),
         }
     }
 }
