@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adit_auth::StakeTable;
 use adit_auth::epistula::{self, Gate, GateConfig, MIN_STAKE, Policy};
-use adit_http_server::Server as HttpServer;
+use adit_http_server::{ListenError, Server as HttpServer};
 use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, AllowListError, Client, FetchError, Limits};
 use axum::Router;
@@ -105,8 +105,8 @@ impl Attempt {
 #[non_exhaustive]
 pub enum RehearsalError {
     /// A port on loopback.
-    #[error("no port on loopback: {0}")]
-    Port(#[from] std::io::Error),
+    #[error("no port on loopback: {}", .0.source)]
+    Port(#[from] ListenError),
     /// The tasks.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,16 +1,16 @@
 //! The miner as a whole, from start to stop: the port, the worker, and its place on chain.
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use adit_auth::epistula::Gate;
 use adit_chain::{FollowError, Follower};
-use adit_http_server::Server as HttpServer;
+use adit_http_server::{ListenError, Server as HttpServer};
 use adit_keys::Keypair;
 use adit_outbound::{Client, FetchError};
+use adit_settings::var;
 use tokio::sync::watch;
 
 use crate::Modality;
@@ -28,13 +28,8 @@ use crate::worker::Worker;
 #[non_exhaustive]
 pub enum StartError {
     /// The port.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Address and port.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The HTTP client.
     #[error(transparent)]
     Client(#[from] FetchError),
@@ -55,17 +50,9 @@ pub enum StartError {
 impl StartError {
     /// What to do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-                Some("another program has this port: stop it, or set BT_AXON_PORT to a free one")
-            }
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("ports below 1024 need a privilege: set BT_AXON_PORT to a higher one")
-            }
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
-                Some("BT_AXON_IP is an address of this host; 0.0.0.0 is all of them")
-            }
+    pub fn hint(&self) -> Option<String> {
+        let fixed = match self {
+            Self::Listen(error) => return error.hint(var::AXON_PORT.name, Some(var::AXON_IP.name)),
             Self::Store(StoreError::File { .. } | StoreError::DiskFull(_)) => {
                 Some("MINER_OUTPUT_DIR and MINER_STATE_DIR name other places")
             }
@@ -75,7 +62,8 @@ impl StartError {
             Self::Absent(absent) => Some(absent.hint()),
             Self::Worker => Some("start it again: the tasks are gone on with; the log says what broke"),
             _ => None,
-        }
+        };
+        fixed.map(str::to_owned)
     }
 }
 
@@ -95,8 +83,7 @@ impl Server {
     /// # Errors
     /// Anything that would otherwise fail on the first request.
     pub async fn bind(config: Config, pair: Keypair, checker: Checker) -> Result<Self, StartError> {
-        let listening = |source| StartError::Listen { address: config.listen, source };
-        let http = HttpServer::bind(config.listen, config.head_timeout).await.map_err(listening)?;
+        let http = HttpServer::bind(config.listen, config.head_timeout).await?;
         let pair = Arc::new(pair);
         let gate = Arc::new(Gate::new(config.gate));
         let daily_budget = config.store.daily_budget;
