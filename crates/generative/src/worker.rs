@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Deliveries under way at once.
 const DELIVERIES: usize = 8;
 /// Paid calls for one task at most, the first included.
-const ATTEMPTS: u32 = 3;
+pub(crate) const ATTEMPTS: u32 = 3;
 /// Pause before a call is made again that a provider did not carry out, unless it says how long.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long after a call in doubt its provider is asked for it.
