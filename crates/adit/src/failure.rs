@@ -35,8 +35,8 @@ impl Failure {
         ExitCode::from(self.exit_code)
     }
 
-    fn hinted(what: impl fmt::Display, hint: Option<&str>) -> Self {
-        Self { hint: hint.map(str::to_owned), ..Self::new(what) }
+    fn hinted(what: impl fmt::Display, hint: Option<impl Into<String>>) -> Self {
+        Self { hint: hint.map(Into::into), ..Self::new(what) }
     }
 
     /// What went wrong, and what to do about it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adit_chain::{
-    AxonAddressError, AxonInfo, Call, Chain, ChainError, FINALITY, Limits, Netuid, SubmitError,
+    AxonAddressError, AxonInfo, Call, Chain, ChainError, FINALITY, Limits, Netuid, Registration, SubmitError,
 };
 use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, Client, FetchError, Limits as FetchLimits, not_public, own_address};
@@ -79,6 +79,8 @@ impl Absent {
 /// Why a look came to nothing, for now.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
+    #[error(transparent)]
+    Absent(#[from] Absent),
     #[error("the chain does not say whether this miner is registered: {0}")]
     Chain(#[from] ChainError),
     #[error("the address to publish is not known: {0}; BT_AXON_EXTERNAL_IP names it")]
@@ -109,17 +111,31 @@ impl Presence {
 
     /// Looks again and again. Comes back only where there is nothing to mine; a chain that does not answer is waited
     /// for, as the miner does well without it for long.
-    pub(crate) async fn keep(&self) -> Absent {
+    ///
+    /// `ready` is called once, when nothing speaks against the miner: the chain has said that it is registered, before
+    /// the publication, which takes blocks; or it has said nothing for now.
+    pub(crate) async fn keep(&self, ready: impl FnOnce()) -> Absent {
+        let mut ready = Some(ready);
         let mut pause = PAUSE;
         let mut missed = false;
         loop {
-            match self.look().await {
-                Ok(None) => {
+            let place = self.place().await;
+            if !matches!(place, Err(Trouble::Absent(_)))
+                && let Some(ready) = ready.take()
+            {
+                ready();
+            }
+            let looked = match place {
+                Ok(place) => self.be_found(&place).await,
+                Err(trouble) => Err(trouble),
+            };
+            match looked {
+                Ok(()) => {
                     (pause, missed) = (PAUSE, false);
                     sleep(self.config.look).await;
                 }
-                Ok(Some(absent)) if missed || self.uid.get().is_none() => return absent,
-                Ok(Some(absent)) => {
+                Err(Trouble::Absent(absent)) if missed || self.uid.get().is_none() => return absent,
+                Err(Trouble::Absent(absent)) => {
                     tracing::warn!("{absent}; looking once more in {} s", CONFIRM.as_secs());
                     missed = true;
                     sleep(CONFIRM).await;
@@ -133,26 +149,31 @@ impl Presence {
         }
     }
 
-    /// One look, with what is to be done after it.
-    async fn look(&self) -> Result<Option<Absent>, Trouble> {
+    /// The miner's place, as the chain has it now.
+    async fn place(&self) -> Result<Registration, Trouble> {
         let (netuid, hotkey) = (self.config.netuid, self.pair.hotkey());
         let network = self.config.endpoints.to_string();
         let place = self.chain.read(|head| async move { head.registration(netuid, &hotkey).await }).await;
         let place = match place {
-            Err(ChainError::NoSubnet(netuid)) => return Ok(Some(Absent::NoSubnet { netuid, network })),
+            Err(ChainError::NoSubnet(netuid)) => return Err(Absent::NoSubnet { netuid, network }.into()),
             other => other?,
         };
         let Some(uid) = place.uid else {
-            return Ok(Some(Absent::NotRegistered { hotkey, netuid, network }));
+            return Err(Absent::NotRegistered { hotkey, netuid, network }.into());
         };
         if self.uid.set(uid).is_ok() {
             tracing::info!("Registered: uid {uid} on subnet {netuid} of {network}");
         }
+        Ok(place)
+    }
+
+    /// Publishes the miner's address where the chain has another one.
+    async fn be_found(&self, place: &Registration) -> Result<(), Trouble> {
         let address = SocketAddr::new(self.address().await?, self.listen.port());
         let axon = AxonInfo::new(address)?;
         if place.axon.is_some_and(|published| published.same_place(&axon)) {
             tracing::debug!("published at {address}");
-            return Ok(None);
+            return Ok(());
         }
         if let Some(what) = not_public(address.ip()) {
             tracing::warn!(
@@ -161,7 +182,7 @@ impl Presence {
         }
         self.publish(axon).await?;
         tracing::info!("Published: validators find this miner at {address}");
-        Ok(None)
+        Ok(())
     }
 
     /// Sends it, and reads it back.
@@ -201,5 +222,77 @@ impl Presence {
         let answer = answer.map_err(Trouble::NoAddress)?;
         let answer = String::from_utf8_lossy(&answer).trim().to_owned();
         answer.parse().map_err(|_| Trouble::NotAnAddress { url: url.clone(), answer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_chain::Endpoints;
+    use adit_stand_in::local_chain::{LocalChain, newest_metadata};
+    use adit_stand_in::node::{Node, NodeScript, Submission};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// `SubtensorModule.NetworksAdded` of subnet 44.
+    const SUBNET: &str = "658faa385070e074c85bf6b568cf05550e30450fc4d507a846032a7fa65d9a432c00";
+    /// `SubtensorModule.Uids` of it and the local chain's miner.
+    const UID: &str = "658faa385070e074c85bf6b568cf0555aab1b4e78e1ea8305462ee53b3686dc82c009d98e30cfdaa5379f2dabce80d542cc4de840b9a23c8441121ab84fcf05a7e1b7514959325d3b432b0d2f2f9fcf82758";
+
+    fn presence(url: &str) -> Presence {
+        let config = ChainConfig {
+            endpoints: Endpoints::parse(url).unwrap(),
+            netuid: Netuid(44),
+            look: Duration::from_secs(1),
+            address: Some([203, 0, 113, 44].into()),
+            address_url: String::new(),
+        };
+        let pair = Arc::new(Keypair::from_uri(&LocalChain::uri("//Miner//hot")).unwrap());
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8093));
+        Presence::new(config, pair, listen, Arc::default()).unwrap()
+    }
+
+    /// What a presence comes to within `patience`, and the uid at each call of `ready`.
+    async fn kept(presence: &Presence, patience: Duration) -> (Option<Absent>, Vec<Option<u16>>) {
+        let (told, telling) = std::sync::mpsc::channel();
+        let uid = Arc::clone(&presence.uid);
+        let ready = move || told.send(uid.get().copied()).unwrap();
+        let ended = timeout(patience, presence.keep(ready)).await.ok();
+        (ended, telling.try_iter().collect())
+    }
+
+    #[tokio::test]
+    async fn ready_once_the_uid_is_known_and_before_the_publication_is_through() {
+        let Some(metadata) = newest_metadata() else { return };
+        let script = NodeScript::new(metadata)
+            .storage(hex::decode(SUBNET).unwrap(), [1])
+            .storage(hex::decode(UID).unwrap(), 4_u16.to_le_bytes())
+            .submission(Submission::Forgotten);
+        let node = Node::start(script).await.unwrap();
+        let (ended, told) = kept(&presence(&node.url()), Duration::from_secs(5)).await;
+        assert!(ended.is_none(), "{ended:?}");
+        assert_eq!(told, [Some(4)]);
+    }
+
+    #[tokio::test]
+    async fn never_ready_without_a_registration() {
+        let Some(metadata) = newest_metadata() else { return };
+        let script = NodeScript::new(metadata);
+        let node = Node::start(script.clone()).await.unwrap();
+        let (ended, told) = kept(&presence(&node.url()), Duration::from_secs(30)).await;
+        assert!(matches!(ended, Some(Absent::NoSubnet { .. })), "{ended:?}");
+        assert_eq!(told, []);
+        node.set(script.storage(hex::decode(SUBNET).unwrap(), [1]));
+        let (ended, told) = kept(&presence(&node.url()), Duration::from_secs(30)).await;
+        assert!(matches!(ended, Some(Absent::NotRegistered { .. })), "{ended:?}");
+        assert_eq!(told, []);
+    }
+
+    /// The second look comes to trouble too.
+    #[tokio::test]
+    async fn ready_once_where_no_node_answers() {
+        let (ended, told) = kept(&presence("ws://127.0.0.1:9"), PAUSE + Duration::from_secs(2)).await;
+        assert!(ended.is_none(), "{ended:?}");
+        assert_eq!(told, [None]);
     }
 }

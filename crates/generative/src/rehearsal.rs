@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adit_auth::StakeTable;
 use adit_auth::epistula::{self, Gate, GateConfig, MIN_STAKE, Policy};
-use adit_http_server::Server as HttpServer;
+use adit_http_server::{ListenError, Server as HttpServer};
 use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, AllowListError, Client, FetchError, Limits};
 use axum::Router;
@@ -20,6 +20,7 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
+use tokio::time::timeout_at;
 use uuid::Uuid;
 
 use crate::check::Checker;
@@ -27,8 +28,8 @@ use crate::server::{About, Miner, router};
 use crate::service::Services;
 use crate::task::{self, Address, Store, StoreError, Task, TaskId};
 use crate::tier::Size;
-use crate::webhook::Webhook;
-use crate::worker::{Rules, Worker};
+use crate::webhook::{PATIENCE as DELIVERY, Webhook};
+use crate::worker::{ATTEMPTS, Rules, Worker};
 use crate::{Modality, Usd};
 
 /// A validator's time-out for the 201 (generative reference, section 4).
@@ -76,7 +77,9 @@ pub struct Attempt {
     pub refused: Option<String>,
     /// Until the webhook had its last answer.
     pub took: Duration,
-    /// The task as it ended.
+    /// Why the task was not waited for any longer, where it came to no end.
+    pub overdue: Option<String>,
+    /// The task as it ended, or as it was last seen.
     pub task: Option<Task>,
     /// Its media.
     pub file: Option<PathBuf>,
@@ -105,8 +108,8 @@ impl Attempt {
 #[non_exhaustive]
 pub enum RehearsalError {
     /// A port on loopback.
-    #[error("no port on loopback: {0}")]
-    Port(#[from] std::io::Error),
+    #[error("no port on loopback: {}", .0.source)]
+    Port(#[from] ListenError),
     /// The tasks.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -195,9 +198,10 @@ pub async fn rehearse(plan: Plan) -> Result<Vec<Attempt>, RehearsalError> {
     let serving = tokio::spawn(server.serve(router(Arc::new(miner)), until_stopped()));
 
     let client = Client::new(AddressGuard::unrestricted())?;
+    let patience = patience(plan.asks.len(), &plan.rules);
     let mut asking = Vec::new();
     for ask in plan.asks {
-        let attempt = attempt(ask, &validator, &client, &miner_url, &webhook_url, &store);
+        let attempt = attempt(ask, &validator, &client, &miner_url, &webhook_url, &store, patience);
         asking.push(attempt);
     }
     let attempts = futures_util::future::try_join_all(asking).await;
@@ -209,6 +213,14 @@ pub async fn rehearse(plan: Plan) -> Result<Vec<Attempt>, RehearsalError> {
     attempts
 }
 
+/// How long the tasks are waited for: each may be tried as often as a miner tries, videos leave a place to pictures, and
+/// the last one is delivered. A miner itself would wait longer: for the budget of the next day, or a disk that is full.
+fn patience(asks: usize, rules: &Rules) -> Duration {
+    let rounds = asks.div_ceil(rules.concurrency.saturating_sub(1).max(1));
+    let tries = ATTEMPTS.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX));
+    rules.timeout.saturating_mul(tries).saturating_add(DELIVERY)
+}
+
 async fn attempt(
     ask: Ask,
     validator: &Validator,
@@ -216,6 +228,7 @@ async fn attempt(
     miner_url: &str,
     webhook_url: &str,
     store: &Store,
+    patience: Duration,
 ) -> Result<Attempt, RehearsalError> {
     let began = Instant::now();
     let (status, answer) = validator.ask(&ask, client, miner_url, webhook_url).await?;
@@ -225,6 +238,7 @@ async fn attempt(
         accepted_in,
         refused: None,
         took: accepted_in,
+        overdue: None,
         task: None,
         file: None,
         size: None,
@@ -236,26 +250,41 @@ async fn attempt(
         return Ok(attempt);
     };
     validator.remember(id);
-    let mut changes = store.changes();
-    let task = loop {
-        changes.mark_unchanged();
-        let task = store.ledger().task(id).await?;
-        if task.state.is_end() {
-            break task;
-        }
-        if changes.changed().await.is_err() {
-            return Err(StoreError::Closed.into());
-        }
-    };
+    let task = ended(store, id, patience).await?;
+    if !task.state.is_end() {
+        let note = task.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+        let (waited, state) = (patience.as_secs(), task.state);
+        attempt.overdue = Some(format!("it has not ended within {waited} s and is still {state}{note}"));
+    }
     attempt.took = began.elapsed();
     attempt.answers = validator.heard_of(id);
     if task.media.is_some() {
         let file = store.media_file(&task).await?;
-        attempt.size = Size::of(task.modality, &file);
+        let (modality, read) = (task.modality, file.clone());
+        let sizing = tokio::task::spawn_blocking(move || Size::of(modality, &read));
+        attempt.size = sizing.await.unwrap_or_default();
         attempt.file = Some(file);
     }
     attempt.task = Some(task);
     Ok(attempt)
+}
+
+/// The task when it has ended, or as it is when `patience` is over.
+async fn ended(store: &Store, id: TaskId, patience: Duration) -> Result<Task, StoreError> {
+    let deadline = tokio::time::Instant::now() + patience;
+    let mut changes = store.changes();
+    loop {
+        changes.mark_unchanged();
+        let task = store.ledger().task(id).await?;
+        if task.state.is_end() {
+            return Ok(task);
+        }
+        match timeout_at(deadline, changes.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(StoreError::Closed),
+            Err(_) => return Ok(task),
+        }
+    }
 }
 
 impl Validator {
@@ -345,4 +374,41 @@ async fn take(
     body: Bytes,
 ) -> (StatusCode, String) {
     validator.judge(&headers, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Request;
+
+    #[tokio::test]
+    async fn a_task_that_does_not_end_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(task::Config {
+            database: Address::Sqlite(folder.path().join("tasks.db")),
+            output_dir: folder.path().join("media"),
+            queue: 1,
+            daily_budget: None,
+        });
+        let store = store.await.unwrap();
+        let request = Request {
+            prompt: "a lighthouse".to_owned(),
+            parameters: Value::Null,
+            webhook_url: "http://127.0.0.1:9/".to_owned(),
+        };
+        // Nobody works on it.
+        let accepted = store.accept(Modality::Image, String::new(), request, None).await.unwrap();
+        let left = ended(&store, accepted.id, Duration::from_millis(100)).await.unwrap();
+        assert_eq!(left.state, task::State::Accepted);
+        store.close().await.unwrap();
+    }
+
+    #[test]
+    fn tasks_that_wait_for_others_are_waited_for_longer() {
+        let timeout = Duration::from_secs(60);
+        let rules = Rules { concurrency: 5, timeout, fail_over: false, keep: timeout, save_locally: false };
+        assert_eq!(patience(4, &rules), 3 * timeout + DELIVERY);
+        assert_eq!(patience(5, &rules), 6 * timeout + DELIVERY);
+        assert_eq!(patience(2, &Rules { concurrency: 1, ..rules }), 6 * timeout + DELIVERY);
+    }
 }

@@ -1,16 +1,16 @@
 //! The miner as a whole, from start to stop: the port, the worker, and its place on chain.
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use adit_auth::epistula::Gate;
 use adit_chain::{FollowError, Follower};
-use adit_http_server::Server as HttpServer;
+use adit_http_server::{ListenError, Server as HttpServer};
 use adit_keys::Keypair;
 use adit_outbound::{Client, FetchError};
+use adit_settings::var;
 use tokio::sync::watch;
 
 use crate::Modality;
@@ -28,13 +28,8 @@ use crate::worker::Worker;
 #[non_exhaustive]
 pub enum StartError {
     /// The port.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Address and port.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The HTTP client.
     #[error(transparent)]
     Client(#[from] FetchError),
@@ -47,22 +42,17 @@ pub enum StartError {
     /// There is nothing to mine.
     #[error(transparent)]
     Absent(#[from] Absent),
+    /// A part of the worker is gone: requests would be accepted, and nobody would work on them.
+    #[error("the work on tasks has come to an end by an error in this program")]
+    Worker,
 }
 
 impl StartError {
     /// What to do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-                Some("another program has this port: stop it, or set BT_AXON_PORT to a free one")
-            }
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("ports below 1024 need a privilege: set BT_AXON_PORT to a higher one")
-            }
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
-                Some("BT_AXON_IP is an address of this host; 0.0.0.0 is all of them")
-            }
+    pub fn hint(&self) -> Option<String> {
+        let fixed = match self {
+            Self::Listen(error) => return error.hint(var::AXON_PORT.name, Some(var::AXON_IP.name)),
             Self::Store(StoreError::File { .. } | StoreError::DiskFull(_)) => {
                 Some("MINER_OUTPUT_DIR and MINER_STATE_DIR name other places")
             }
@@ -70,8 +60,10 @@ impl StartError {
                 Some("is DATABASE_URL right, and does its server run?")
             }
             Self::Absent(absent) => Some(absent.hint()),
+            Self::Worker => Some("start it again: the tasks are gone on with; the log says what broke"),
             _ => None,
-        }
+        };
+        fixed.map(str::to_owned)
     }
 }
 
@@ -91,8 +83,7 @@ impl Server {
     /// # Errors
     /// Anything that would otherwise fail on the first request.
     pub async fn bind(config: Config, pair: Keypair, checker: Checker) -> Result<Self, StartError> {
-        let listening = |source| StartError::Listen { address: config.listen, source };
-        let http = HttpServer::bind(config.listen, config.head_timeout).await.map_err(listening)?;
+        let http = HttpServer::bind(config.listen, config.head_timeout).await?;
         let pair = Arc::new(pair);
         let gate = Arc::new(Gate::new(config.gate));
         let daily_budget = config.store.daily_budget;
@@ -136,9 +127,13 @@ impl Server {
     /// Serves and works until `stop` is ready, then lets paid calls and answers under way end. What is left is gone
     /// on with at the next start.
     ///
+    /// `ready` is called once, when nothing speaks against the miner: the chain has said that its hotkey is registered,
+    /// or does not answer for now. It is never called where there is nothing to mine.
+    ///
     /// # Errors
-    /// [`StartError::Absent`] where the chain says that there is nothing to mine; what the database says at the end.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    /// [`StartError::Absent`] where the chain says that there is nothing to mine; [`StartError::Worker`] where a part
+    /// of the worker is gone; what the database says at the end.
+    pub async fn serve(self, ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let (stopping, stopped) = watch::channel(false);
         let until_stopped = || {
             let mut stopped = stopped.clone();
@@ -146,22 +141,22 @@ impl Server {
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             }
         };
-        let working = tokio::spawn(self.worker.run(until_stopped()));
+        let working = Arc::clone(&self.worker).run(until_stopped());
         let serving = self.http.serve(router(Arc::clone(&self.miner)), until_stopped());
         let ending = async {
             let ended = tokio::select! {
                 () = stop => Ok(()),
-                absent = self.presence.keep() => Err(absent),
+                absent = self.presence.keep(ready) => Err(absent.into()),
+                () = self.worker.stopping() => Err(StartError::Worker),
             };
             tracing::info!("stopping: paid calls and answers under way are waited for");
             stopping.send_replace(true);
             ended
         };
-        let (ended, ()) = tokio::join!(ending, serving);
-        let _ = working.await;
+        let (ended, (), ()) = tokio::join!(ending, serving, working);
         drop(self.following);
         self.miner.store.clone().close().await?;
-        Ok(ended?)
+        ended
     }
 }
 
@@ -172,13 +167,90 @@ fn say_services(services: &Services) {
             Modality::Image => "Pictures",
             Modality::Video => "Videos",
         };
+        let words = services.in_words(modality);
         match services.slot(modality) {
-            Slot::Ready(provider) => {
-                let model = services.get(*provider).and_then(|service| service.model_name(modality));
-                tracing::info!("{what}: {} ({})", provider.name(), model.unwrap_or_default());
-            }
-            Slot::Off => tracing::info!("{what}: none, requests are refused"),
-            Slot::Unusable(why) => tracing::warn!("{what}: requests are refused: {why}"),
+            Slot::Ready(_) | Slot::Off => tracing::info!("{what}: {words}"),
+            Slot::Unusable(_) => tracing::warn!("{what}: {words}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::{Duration, SystemTime};
+
+    use adit_auth::epistula::{GateConfig, Policy};
+    use adit_chain::{Endpoints, Netuid, StakeSource};
+    use adit_outbound::AddressGuard;
+    use adit_settings::Environment;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config::ChainConfig;
+    use crate::worker::Rules;
+
+    /// A miner without services, on a chain that does not answer.
+    async fn server(folder: &tempfile::TempDir) -> Server {
+        let pair = Keypair::generate();
+        let stakes = folder.path().join("stakes.json");
+        std::fs::write(&stakes, "{}").unwrap();
+        let environment = Environment::layered([], None).unwrap();
+        let second = Duration::from_secs(1);
+        let config = Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            head_timeout: second,
+            gate: GateConfig {
+                policy: Policy { own_hotkey: pair.hotkey(), min_stake: None },
+                nonce_capacity: 1,
+                max_body: 1,
+                body_timeout: second,
+            },
+            stakes: StakeSource::File(stakes),
+            chain: ChainConfig {
+                endpoints: Endpoints::parse("ws://127.0.0.1:9").unwrap(),
+                netuid: Netuid(34),
+                look: second,
+                address: None,
+                address_url: String::new(),
+            },
+            store: task::Config {
+                database: task::Address::Sqlite(folder.path().join("tasks.db")),
+                output_dir: folder.path().join("media"),
+                queue: 1,
+                daily_budget: None,
+            },
+            services: Services::from_environment(&environment, SystemTime::now()).unwrap(),
+            rules: Rules {
+                concurrency: 1,
+                timeout: second,
+                fail_over: false,
+                keep: second,
+                save_locally: false,
+            },
+            webhooks: AddressGuard::public_only(),
+        };
+        Server::bind(config, pair, Checker::Here(Vec::new())).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_ends_early_ends_the_miner() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = server(&folder).await;
+        let worker = Arc::clone(&server.worker);
+        let serving = tokio::spawn(server.serve(|| {}, pending()));
+        // It stops, and nobody has told the miner to.
+        worker.run(ready(())).await;
+        let ended = timeout(Duration::from_secs(30), serving).await.unwrap().unwrap();
+        let error = ended.unwrap_err();
+        assert!(matches!(error, StartError::Worker), "{error}");
+        assert!(error.hint().unwrap().contains("start it again"));
+    }
+
+    #[tokio::test]
+    async fn a_miner_that_is_told_to_stop_ends_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = server(&folder).await;
+        timeout(Duration::from_secs(30), server.serve(|| {}, ready(()))).await.unwrap().unwrap();
     }
 }

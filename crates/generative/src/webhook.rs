@@ -20,7 +20,7 @@ use crate::task::{Answer, Media, Task, UnixMs};
 
 /// A validator checks the media while the connection is open, and a video takes it some time. One that has accepted
 /// after we gave up looks like a failure.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// Longest answer that is read.
 const MAX_ANSWER: u64 = 64 * 1024;
 /// Longest text in a header, in bytes.

@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Deliveries under way at once.
 const DELIVERIES: usize = 8;
 /// Paid calls for one task at most, the first included.
-const ATTEMPTS: u32 = 3;
+pub(crate) const ATTEMPTS: u32 = 3;
 /// Pause before a call is made again that a provider did not carry out, unless it says how long.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long after a call in doubt its provider is asked for it.
@@ -130,8 +130,9 @@ impl Worker {
         Self { store, services, checker, webhook, rules, stopping: watch::Sender::new(false) }
     }
 
-    /// Works until `stop` is ready, and then until what is under way has come to a step from which the next start
-    /// goes on: a paid call is waited for, a provider's job is not.
+    /// Works until `stop` is ready, or until a loop is gone, without which some tasks would wait for ever. Then until
+    /// what is under way has come to a step from which the next start goes on: a paid call is waited for, a provider's
+    /// job is not.
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         let concurrency = self.rules.concurrency;
@@ -144,7 +145,15 @@ impl Worker {
         loops.spawn(Arc::clone(&self).resume(places(concurrency)));
         loops.spawn(Arc::clone(&self).deliver(places(DELIVERIES)));
         loops.spawn(Arc::clone(&self).clean_up());
-        stop.await;
+        self.tend(loops, stop).await;
+    }
+
+    async fn tend(&self, mut loops: JoinSet<()>, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            // A loop ends by itself only where it panicked.
+            Some(ended) = loops.join_next() => tracing::error!("work on tasks has come to an end: {ended:?}"),
+            () = stop => {}
+        }
         self.stopping.send_replace(true);
         if timeout(DRAIN, async { while loops.join_next().await.is_some() {} }).await.is_err() {
             tracing::warn!(
@@ -152,6 +161,11 @@ impl Worker {
                 DRAIN.as_secs()
             );
         }
+    }
+
+    /// Ready when no more tasks are begun: told to stop, or a loop is gone.
+    pub(crate) async fn stopping(&self) {
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
     async fn queue(self: Arc<Self>, modality: Modality, places: Vec<Arc<Semaphore>>) {
@@ -662,4 +676,50 @@ async fn take(places: &[Arc<Semaphore>]) -> Option<Vec<OwnedSemaphorePermit>> {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use adit_keys::Keypair;
+    use adit_outbound::{AddressGuard, Client};
+    use adit_settings::Environment;
+
+    use super::*;
+    use crate::task::{Address, Config};
+
+    async fn worker(folder: &tempfile::TempDir) -> Worker {
+        let store = Store::open(Config {
+            database: Address::Sqlite(folder.path().join("tasks.db")),
+            output_dir: folder.path().join("media"),
+            queue: 1,
+            daily_budget: None,
+        });
+        let environment = Environment::layered([], None).unwrap();
+        let services = Services::from_environment(&environment, SystemTime::now()).unwrap();
+        let client = Client::new(AddressGuard::public_only()).unwrap();
+        let webhook = Webhook::new(Arc::new(Keypair::generate()), client);
+        let (timeout, keep) = (Duration::from_secs(1), Duration::from_secs(1));
+        let rules = Rules { concurrency: 1, timeout, fail_over: false, keep, save_locally: false };
+        Worker::new(store.await.unwrap(), services, Checker::Here(Vec::new()), webhook, rules)
+    }
+
+    #[tokio::test]
+    async fn where_a_loop_is_gone_the_others_stop_and_let_paid_calls_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let worker = Arc::new(worker(&folder).await);
+        let (paid, mut is_paid) = watch::channel(false);
+        let mut loops = JoinSet::new();
+        let other = Arc::clone(&worker);
+        loops.spawn(async move {
+            other.stopping().await;
+            sleep(Duration::from_millis(200)).await;
+            paid.send_replace(true);
+        });
+        loops.spawn(async { panic!("as the test asked") });
+        timeout(Duration::from_secs(30), worker.tend(loops, pending())).await.unwrap();
+        assert!(*is_paid.borrow_and_update(), "a paid call was cut short");
+        worker.store.clone().close().await.unwrap();
+    }
 }

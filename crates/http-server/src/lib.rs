@@ -7,4 +7,4 @@ pub mod docs;
 mod server;
 mod stall;
 
-pub use server::Server;
+pub use server::{ListenError, Server};

@@ -27,6 +27,35 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// After a failed `accept` (no file descriptors left, say) the next try waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The port cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct ListenError {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+impl ListenError {
+    /// What to do about it, where these settings name the port and, if one does, the address.
+    #[must_use]
+    pub fn hint(&self, port: &str, address: Option<&str>) -> Option<String> {
+        match self.source.kind() {
+            io::ErrorKind::AddrInUse => {
+                Some(format!("another program has this port: stop it, or set {port} to a free one"))
+            }
+            io::ErrorKind::PermissionDenied => {
+                Some(format!("ports below 1024 need a privilege: set {port} to a higher one"))
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                address.map(|address| format!("{address} is an address of this host; 0.0.0.0 is all of them"))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A server that has its port. HTTP/1.1 without TLS, as validators ask.
 #[derive(Debug)]
 pub struct Server {
@@ -40,9 +69,10 @@ impl Server {
     ///
     /// # Errors
     /// What the system says.
-    pub async fn bind(address: SocketAddr, head_timeout: Duration) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
+    pub async fn bind(address: SocketAddr, head_timeout: Duration) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address, head_timeout })
     }
 

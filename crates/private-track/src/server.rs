@@ -1,17 +1,17 @@
 //! The challenge server: what it is made of. What is answered is in `routes`.
 
 use std::future::{Future, pending};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant as StdInstant;
 
 use adit_auth::{Gate, StakeGate};
 use adit_chain::{Follower, StakeSource};
-use adit_http_server::Server as HttpServer;
+use adit_http_server::{ListenError, Server as HttpServer};
 use adit_media::{Ffmpeg, Media, MediaError, MediaLimits};
 use adit_outbound::{Client, FetchError};
 use adit_predictor::{Predictor, WorkerPool};
+use adit_settings::var;
 
 use crate::admission::Admission;
 use crate::challenge::Solver;
@@ -28,13 +28,8 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The port.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Address and port.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The HTTP client.
     #[error(transparent)]
     Client(#[from] FetchError),
@@ -46,20 +41,16 @@ pub enum StartError {
 impl StartError {
     /// What to do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    pub fn hint(&self) -> Option<String> {
+        let fixed = match self {
             Self::Config(error) => error.hint(),
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-                Some("another program has this port: stop it, or set MINER_PORT to a free one")
-            }
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("ports below 1024 need a privilege: set MINER_PORT to a higher one")
-            }
+            Self::Listen(error) => return error.hint(var::MINER_PORT.name, None),
             Self::Decoder(_) => {
                 Some("install ffmpeg 5 or newer (`apt install ffmpeg`), or set ADIT_FFMPEG to its path")
             }
-            _ => None,
-        }
+            Self::Client(_) => None,
+        };
+        fixed.map(str::to_owned)
     }
 }
 
@@ -80,8 +71,7 @@ impl Server {
     /// # Errors
     /// Anything that would otherwise fail on the first request.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let listening = |source| StartError::Listen { address: config.listen, source };
-        let http = HttpServer::bind(config.listen, config.head_timeout).await.map_err(listening)?;
+        let http = HttpServer::bind(config.listen, config.head_timeout).await?;
 
         let policy = config.gate.policy.clone();
         let gate = Arc::new(Gate::new(config.gate));

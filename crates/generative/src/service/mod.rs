@@ -273,6 +273,17 @@ pub struct Service {
     media: Client,
 }
 
+/// What a provider says of a key.
+#[derive(Debug, Clone)]
+pub enum KeyState {
+    /// It takes it.
+    Accepted,
+    /// It does not, or the account has no money left: the operator must act.
+    Refused(ServiceError),
+    /// It has not said.
+    Unknown(ServiceError),
+}
+
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("provider", &self.provider).finish_non_exhaustive()
@@ -403,17 +414,18 @@ impl Service {
     }
 
     /// Asks whether the provider accepts the key. It costs nothing.
-    ///
-    /// # Errors
-    /// [`ServiceError`]; [`Kind::Auth`] where it does not.
-    pub async fn account(&self, deadline: Instant) -> Result<(), ServiceError> {
+    pub async fn key_state(&self, deadline: Instant) -> KeyState {
         let path = match self.provider {
             Provider::OpenAi => "/models",
             Provider::OpenRouter => "/key",
             Provider::StabilityAi => "/v1/user/balance",
             Provider::Runway => "/v1/organization",
         };
-        self.ask(Step::Account, Method::GET, path, deadline).await.map(drop)
+        match self.ask(Step::Account, Method::GET, path, deadline).await {
+            Ok(_) => KeyState::Accepted,
+            Err(error) if matches!(error.kind, Kind::Auth | Kind::Quota) => KeyState::Refused(error),
+            Err(error) => KeyState::Unknown(error),
+        }
     }
 
     /// The model for requests that name none, where this service makes such a thing at all.

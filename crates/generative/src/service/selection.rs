@@ -256,6 +256,19 @@ impl Services {
         }
     }
 
+    /// What makes this, with its model, or why requests for it are refused.
+    #[must_use]
+    pub fn in_words(&self, modality: Modality) -> String {
+        match self.slot(modality) {
+            Slot::Off => "none, requests are refused".to_owned(),
+            Slot::Unusable(why) => format!("requests are refused: {why}"),
+            Slot::Ready(provider) => {
+                let model = self.get(*provider).and_then(|service| service.model_name(modality));
+                format!("{} ({})", provider.name(), model.unwrap_or_default())
+            }
+        }
+    }
+
     /// The service that makes this, if one does.
     #[must_use]
     pub fn chosen(&self, modality: Modality) -> Option<&Service> {

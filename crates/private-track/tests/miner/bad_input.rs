@@ -240,7 +240,7 @@ async fn a_port_that_is_taken_is_said_with_a_hint() {
     let mut second = config(fixture.miner, stakes.path());
     second.listen = fixture.address;
     let error = Server::bind(second).await.unwrap_err();
-    assert!(matches!(error, StartError::Listen { .. }), "{error}");
+    assert!(matches!(error, StartError::Listen(_)), "{error}");
     assert!(error.hint().unwrap().contains("MINER_PORT"));
 }
 

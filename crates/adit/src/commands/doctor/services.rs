@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adit_generative::service::{Kind, Service, ServiceError, Slot};
+use adit_generative::service::{KeyState, Service, Slot};
 use adit_generative::{Config, Modality};
 use adit_provenance::TrustAnchors;
 use adit_settings::Environment;
@@ -40,12 +40,12 @@ async fn check(config: &Config, modality: Modality, until: Instant) -> Check {
             "none: requests are refused, which costs no reward but earns none",
             "IMAGE_SERVICE and VIDEO_SERVICE name a service; docs/rewards.md says what each modality pays",
         ),
-        Slot::Unusable(why) => Check::fail(name, format!("requests are refused: {why}"), why_fix(modality)),
+        Slot::Unusable(_) => Check::fail(name, services.in_words(modality), why_fix(modality)),
         Slot::Ready(_) => match services.chosen(modality) {
             Some(service) => {
                 let limit = until - Duration::from_millis(100);
-                let asked = timeout_at(until, service.account(limit)).await;
-                judge(modality, service, asked.ok())
+                let asked = timeout_at(until, service.key_state(limit)).await;
+                judge(name, service, &services.in_words(modality), asked.ok())
             }
             None => Check::skipped(name, "no service"),
         },
@@ -60,26 +60,24 @@ fn why_fix(modality: Modality) -> String {
     format!("put the key into .env.gen_miner, name another service with {var}, or {var}=none")
 }
 
-fn judge(modality: Modality, service: &Service, asked: Option<Result<(), ServiceError>>) -> Check {
-    let name = name(modality);
+fn judge(name: &'static str, service: &Service, words: &str, asked: Option<KeyState>) -> Check {
     let provider = service.provider();
-    let model = service.model_name(modality).unwrap_or_default();
     let key = provider.key_variable();
     match asked {
-        Some(Ok(())) => Check::pass(name, format!("{} ({model}); it takes the key", provider.name())),
-        Some(Err(error)) if matches!(error.kind, Kind::Auth | Kind::Quota) => Check::fail(
+        Some(KeyState::Accepted) => Check::pass(name, format!("{words}; it takes the key")),
+        Some(KeyState::Refused(error)) => Check::fail(
             name,
             format!("{} refuses the key {key}: {error}", provider.name()),
             format!("put a key with credit into {key}"),
         ),
-        Some(Err(error)) => Check::warn(
+        Some(KeyState::Unknown(error)) => Check::warn(
             name,
-            format!("{} ({model}), but whether it takes the key is not known: {error}", provider.name()),
+            format!("{words}, but whether it takes the key is not known: {error}"),
             "look again; the provider's status page says whether it is down",
         ),
         None => Check::warn(
             name,
-            format!("{} ({model}) does not answer in time", provider.name()),
+            format!("{words} does not answer in time"),
             "look again; the provider's status page says whether it is down",
         ),
     }

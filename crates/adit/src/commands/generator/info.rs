@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use adit_generative::Modality;
-use adit_generative::service::{Kind, Provider, Services, Slot};
+use adit_generative::service::{KeyState, Provider, Services, Slot};
 use adit_settings::{Environment, Var, var};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -76,23 +76,14 @@ fn shown(env: &Environment, var: &'static Var) -> Result<String, Failure> {
 
 /// Whether a modality is served, and by what or why not.
 fn slot(services: &Services, modality: Modality) -> (bool, String) {
-    match services.slot(modality) {
-        Slot::Off => (false, "none, requests are refused".to_owned()),
-        Slot::Unusable(why) => (false, format!("requests are refused: {why}")),
-        Slot::Ready(provider) => {
-            let model = services.get(*provider).and_then(|service| service.model_name(modality));
-            (true, format!("{} ({})", provider.name(), model.unwrap_or_default()))
-        }
-    }
+    (matches!(services.slot(modality), Slot::Ready(_)), services.in_words(modality))
 }
 
 /// How a key stands.
 enum Key {
     Missing,
     Set,
-    Accepted,
-    Refused(String),
-    Unknown(String),
+    Asked(KeyState),
 }
 
 impl Key {
@@ -100,16 +91,16 @@ impl Key {
         match self {
             Self::Missing => "missing",
             Self::Set => "set",
-            Self::Accepted => "accepted",
-            Self::Refused(_) => "refused",
-            Self::Unknown(_) => "unknown",
+            Self::Asked(KeyState::Accepted) => "accepted",
+            Self::Asked(KeyState::Refused(_)) => "refused",
+            Self::Asked(KeyState::Unknown(_)) => "unknown",
         }
     }
 
-    fn why(&self) -> Option<&str> {
+    fn why(&self) -> Option<String> {
         match self {
-            Self::Refused(why) | Self::Unknown(why) => Some(why),
-            Self::Missing | Self::Set | Self::Accepted => None,
+            Self::Asked(KeyState::Refused(why) | KeyState::Unknown(why)) => Some(why.to_string()),
+            Self::Missing | Self::Set | Self::Asked(KeyState::Accepted) => None,
         }
     }
 
@@ -117,9 +108,11 @@ impl Key {
         match self {
             Self::Missing => "❌ Not configured".to_owned(),
             Self::Set => "✅ Configured".to_owned(),
-            Self::Accepted => "✅ Configured, and the provider takes it".to_owned(),
-            Self::Refused(why) => format!("❌ Configured, but the provider refuses it: {why}"),
-            Self::Unknown(why) => {
+            Self::Asked(KeyState::Accepted) => "✅ Configured, and the provider takes it".to_owned(),
+            Self::Asked(KeyState::Refused(why)) => {
+                format!("❌ Configured, but the provider refuses it: {why}")
+            }
+            Self::Asked(KeyState::Unknown(why)) => {
                 format!("✅ Configured, but the provider did not say whether it takes it: {why}")
             }
         }
@@ -132,13 +125,7 @@ async fn keys(services: &Services, offline: bool) -> Vec<(Provider, Key)> {
         let key = match services.get(provider) {
             None => Key::Missing,
             Some(_) if offline => Key::Set,
-            Some(service) => match service.account(deadline).await {
-                Ok(()) => Key::Accepted,
-                Err(error) if matches!(error.kind, Kind::Auth | Kind::Quota) => {
-                    Key::Refused(error.to_string())
-                }
-                Err(error) => Key::Unknown(error.to_string()),
-            },
+            Some(service) => Key::Asked(service.key_state(deadline).await),
         };
         (provider, key)
     });

@@ -228,7 +228,7 @@ pub(crate) fn print(attempts: &[Attempt]) {
 fn why(attempt: &Attempt) -> String {
     let task = attempt.task.as_ref();
     let said = task.and_then(|task| task.failure.clone().or_else(|| task.note.clone()));
-    attempt.refused.clone().or(said).unwrap_or_default()
+    attempt.refused.clone().or(attempt.overdue.clone()).or(said).unwrap_or_default()
 }
 
 fn as_json(attempt: &Attempt) -> Value {

@@ -33,8 +33,7 @@ pub(crate) fn run(env: &Environment, args: &Serve) -> Result<ExitCode, Failure> 
         trust_anchors::fetch_missing(env).await?;
         let server = Server::bind(config, pair, checker(env)?).await?;
         tracing::info!("Listening on http://{}", server.address());
-        say_ready();
-        server.serve(stop).await?;
+        server.serve(say_ready, stop).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
