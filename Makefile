@@ -37,6 +37,7 @@ bench: ## Compare with the peer, then run each crate's benches (two quiet cores,
 	SDK_PYTHON=$(TARGET)/sdk-venv/bin/python cargo bench --locked -p adit --bench metagraph
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench c2pa
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench generator
+	PM2=$(TARGET)/pm2/node_modules/.bin/pm2 cargo bench --locked -p adit --bench background
 	cargo bench --locked -p adit --bench long_clips
 	cargo bench --locked --workspace --exclude adit --bench '*'
 

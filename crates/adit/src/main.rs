@@ -52,7 +52,7 @@ fn end_quietly_where_nobody_reads() {
 fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     match name {
         "sv" | "pv" => {
-            let sv: Sv = cli::parse(&arguments);
+            let sv: Sv = cli::parse(cli::command::<Sv>(), &arguments);
             if let SvCommand::Process(ProcessCommand::Supervise(args)) = &sv.command {
                 return commands::process::supervise::run(&PRIVATE_TRACK, args);
             }
@@ -70,14 +70,15 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             }
         }
         "gascli" => {
-            let arguments = match prefix::expand(&cli::command::<Gascli>(), arguments) {
+            let program = cli::command::<Gascli>();
+            let arguments = match prefix::expand(&program, arguments) {
                 Ok(arguments) => arguments,
                 Err(ambiguous) => {
                     eprintln!("{ambiguous}");
                     return Ok(ExitCode::from(2));
                 }
             };
-            let command = match cli::parse::<Gascli>(&arguments).command {
+            let command = match cli::parse::<Gascli>(program, &arguments).command {
                 GascliCommand::Generator(command) => command,
                 GascliCommand::Shell(command) => return commands::shell::run::<Gascli>(&command),
             };
@@ -99,7 +100,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             }
         }
         _ => {
-            let adit: Adit = cli::parse(&arguments);
+            let adit: Adit = cli::parse(cli::command::<Adit>(), &arguments);
             let files = match &adit.command {
                 AditCommand::Doctor(args) if args.miner == Miner::Gascli => GEN_MINER_ENV,
                 _ => ENV,

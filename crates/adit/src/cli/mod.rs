@@ -25,8 +25,8 @@ use self::shell::ShellCommand;
 use self::wallet::{PasswordArgs, WalletCommand};
 
 /// Reads the arguments; ends the program with a word to the operator where they are wrong, or ask for help.
-pub(crate) fn parse<P: CommandFactory + FromArgMatches>(arguments: &[OsString]) -> P {
-    let matches = command::<P>().get_matches_from(arguments);
+pub(crate) fn parse<P: FromArgMatches>(command: clap::Command, arguments: &[OsString]) -> P {
+    let matches = command.get_matches_from(arguments);
     P::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

@@ -373,6 +373,38 @@ fn a_data_folder_that_is_none_is_named() {
     assert!(stderr.contains("hint: ADIT_DATA_DIR names another directory"), "{stderr}");
 }
 
+/// On a file system of 256 KiB, which is filled while the miner runs.
+#[test]
+fn a_full_disk_under_the_log_stops_neither_the_miner_nor_its_commands() {
+    let directory = Directory::new(&free_port());
+    let small = directory.folder.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=256k none {small} || exit 9; export ADIT_DATA_DIR={small}; sv=$1\n\
+         $sv start || exit 1; dd if=/dev/zero of={small}/full bs=1k 2>/dev/null\n\
+         pid() {{ $sv status --json | sed -n 's/^  \"pid\": \\([0-9]*\\),/\\1/p'; }}\n\
+         before=$(pid); kill -KILL $before; until after=$(pid); [ \"${{after:-$before}}\" != $before ]; do sleep 0.05; done\n\
+         head -c 300000 /dev/zero >>{small}/processes/sv/private-track-miner/miner.log 2>/dev/null\n\
+         $sv restart && $sv status && $sv stop || exit 2; rm {small}/full; $sv start && $sv stop && $sv delete",
+        small = small.display(),
+    );
+    let sv = directory.sv(&[]);
+    let mut shell = Command::new("unshare");
+    shell
+        .args(["--mount", "sh", "-c", &script, "sh"])
+        .arg(sv.get_program())
+        .current_dir(directory.folder.path());
+    let output = finish(&mut shell);
+    let (code, stdout, stderr) = parts(&output);
+    if code == 9 || stderr.contains("unshare failed") {
+        assert!(std::env::var_os("ADIT_CI").is_none(), "no file system can be mounted: {stderr}");
+        eprintln!("SKIPPED: no file system can be mounted here, so none was filled: {stderr}");
+        return;
+    }
+    assert_eq!((code, &*stderr), (0, ""), "{stdout}");
+    assert!(stdout.contains("restarted successfully") && stdout.contains("✅ online"), "{stdout}");
+}
+
 /// systemd's protocol over a socket that a path names.
 #[test]
 fn a_service_manager_hears_that_the_miner_is_ready() {
