@@ -75,10 +75,8 @@ impl Listener {
                     return;
                 }
                 Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!("no word of the miner can be heard: {error}");
-                    std::future::pending::<()>().await;
-                }
+                // A bound socket of datagrams does not fail; should it, the miner is never ready.
+                Err(_) => std::future::pending().await,
             }
         }
     }

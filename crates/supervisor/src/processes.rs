@@ -72,6 +72,16 @@ pub(crate) fn usage(pid: u32) -> Usage {
     usage
 }
 
+/// Takes leave of children of this process that have ended, but for the miner, whose end somebody else waits for: they
+/// came here when their parents ended, and would else stay in the system's table for as long as the miner runs.
+pub(crate) fn take_leave(miner: u32) {
+    let own = std::process::id();
+    let ended = all().into_iter().filter(|(pid, stat)| stat.parent == own && stat.zombie && *pid != miner);
+    for pid in ended.filter_map(|(pid, _)| to_pid(pid)) {
+        let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+}
+
 /// Ends every child of this process, and theirs, which become this process's when their parents end. Those of an
 /// ended miner have nobody to work for. How many there were.
 pub(crate) fn end_children() -> usize {

@@ -17,12 +17,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::log::Log;
 use crate::notify::{self, Listener};
-use crate::processes::{Process, TICKS_A_SECOND, Usage, end_children, usage};
+use crate::processes::{Process, TICKS_A_SECOND, Usage, end_children, take_leave, usage};
 use crate::state::{End, Lock, Phase, State};
 use crate::{ControlError, Place};
 
-/// How often memory and processor time are looked at.
-const LOOK: Duration = Duration::from_secs(5);
+/// How long after a miner is killed it is killed again, should it still be there.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How long output is waited for that an ended miner may have left in the pipe.
 const LEFT_OVER: Duration = Duration::from_secs(1);
 
@@ -37,7 +37,7 @@ pub struct Miner {
     pub arguments: Vec<OsString>,
 }
 
-/// When a miner that has ended by itself is started again.
+/// How a miner is looked after, and when one that has ended by itself is started again.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// Pause before the first time; each further one in a row doubles it.
@@ -50,6 +50,8 @@ pub struct Policy {
     pub max_restarts: u32,
     /// How long a miner may take to end that was told to; then it is killed.
     pub drain: Duration,
+    /// How often memory and processor time are taken.
+    pub look: Duration,
 }
 
 impl Default for Policy {
@@ -61,6 +63,7 @@ impl Default for Policy {
             min_uptime: Duration::from_secs(10),
             max_restarts: 10,
             drain: Duration::from_secs(150),
+            look: Duration::from_secs(5),
         }
     }
 }
@@ -231,7 +234,7 @@ impl Supervisor {
     /// Until the miner has ended, and what it left behind with it.
     async fn watch(&mut self, mut child: Child, mut output: pipe::Receiver) -> Outcome {
         let mut buffer = vec![0; 64 * 1024];
-        let mut looks = interval(LOOK);
+        let mut looks = interval(self.policy.look);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = (Instant::now(), Usage::default());
         let mut was_ready = false;
@@ -269,7 +272,7 @@ impl Supervisor {
                 () = too_long => {
                     self.log.say("WARNING", "the miner is killed: it was told to stop and has not ended");
                     self.signal(Signal::KILL);
-                    told = told.map(|(order, at)| (order, at + LOOK));
+                    told = told.map(|(order, at)| (order, at + AGAIN));
                 }
                 _ = looks.tick() => {
                     self.log.follow_name();
@@ -304,6 +307,7 @@ impl Supervisor {
 
     fn look(&mut self, child: &Child, (then, before): &mut (Instant, Usage)) {
         let Some(pid) = child.id() else { return };
+        take_leave(pid);
         let now = usage(pid);
         let ticks = now.ticks.saturating_sub(before.ticks) as f32;
         let seconds = then.elapsed().as_secs_f32();

@@ -36,6 +36,7 @@ fn policy() -> Policy {
         min_uptime: Duration::from_secs(30),
         max_restarts: 3,
         drain: Duration::from_secs(2),
+        look: Duration::from_millis(50),
     }
 }
 
@@ -82,6 +83,8 @@ async fn mine(does: &str) {
             }
             ("end", code) => std::process::exit(code.parse().unwrap()),
             ("leave", _) => drop(Command::new("sleep").arg("600").spawn().unwrap()),
+            // A child of a child that has ended, and ends itself.
+            ("orphan", _) => drop(Command::new("sh").args(["-c", "sleep 0.1 &"]).status().unwrap()),
             ("follow", _) => {
                 let parent = rustix::process::getppid().unwrap();
                 end_with(parent.as_raw_nonzero().get().unsigned_abs()).unwrap();
@@ -256,6 +259,24 @@ fn what_a_miner_leaves_behind_ends_with_it() {
     bench.place.stop(Stop::Drain, PATIENCE).unwrap();
     assert!(!runs(second));
     assert!(bench.log().contains("left behind, now ended: 1"), "{}", bench.log());
+}
+
+#[test]
+fn what_has_lost_its_parent_does_not_stay_in_the_systems_table() {
+    let bench = Bench::new();
+    let status = bench.started("orphan ready drain");
+    let (supervisor, miner) = (status.state.supervisor(), status.pid.unwrap());
+    let children = || -> Vec<u32> {
+        let threads = fs::read_dir(format!("/proc/{supervisor}/task")).unwrap();
+        let lists =
+            threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).unwrap());
+        lists.collect::<String>().split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    };
+    let until = Instant::now() + PATIENCE;
+    while children() != [miner] {
+        assert!(Instant::now() < until, "{:?}", children());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
