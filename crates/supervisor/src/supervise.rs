@@ -125,6 +125,8 @@ pub async fn supervise(place: &Place, miner: &Miner, policy: Policy) -> Result<(
     // Fails only where it leads a session already.
     let _ = setsid();
     set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
+    // Before anybody can read whom to send them to.
+    let orders = Orders::listen()?;
     let own = Process::find(std::process::id()).ok_or_else(|| io::Error::other("/proc is not readable"))?;
     let before = lock.last();
     let state = State {
@@ -145,7 +147,7 @@ pub async fn supervise(place: &Place, miner: &Miner, policy: Policy) -> Result<(
         state,
         log: Log::open(place.log_file()),
         listener: Listener::bind()?,
-        orders: Orders::listen()?,
+        orders,
         policy,
     };
     supervisor.run(miner).await;

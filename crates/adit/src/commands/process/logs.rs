@@ -24,11 +24,13 @@ pub(crate) fn run(track: &Track, env: &Environment, args: &Logs) -> Result<ExitC
         )));
     };
     print(&lines)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
         sleep(LOOK);
         print(&follow.read()?)?;
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// As it is, byte for byte; where nobody reads, the end is as quiet as that of the other commands.
