@@ -272,6 +272,8 @@ mod tests {
         let (ended, told) = kept(&presence(&node.url()), Duration::from_secs(5)).await;
         assert!(ended.is_none(), "{ended:?}");
         assert_eq!(told, [Some(4)]);
+        let asked = node.requests();
+        assert!(asked.iter().any(|method| method.starts_with("author_submit")), "{asked:?}");
     }
 
     #[tokio::test]
