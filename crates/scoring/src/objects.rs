@@ -1,0 +1,193 @@
+//! Boxes against boxes: what is found, where, and called what (Turbo Vision reference, sections 9.4 and 9.5).
+//!
+//! These are the terms of the document era, and those of today that need no image: [`labels`] and [`teams`] are shared.
+//! What a box is worth over time is in [`crate::smoothness`].
+
+use std::collections::HashMap;
+
+use crate::assignment::Costs;
+
+/// Corners in pixels: left, top, right, bottom.
+pub type BBox = [i64; 4];
+
+/// The team that a miner calls its first, as shirt colour.
+pub const FIRST_TEAM: &str = "white";
+/// The team that a miner calls its second.
+pub const SECOND_TEAM: &str = "black";
+/// What is of neither team.
+const NO_TEAM: &str = "other";
+/// The label of those who have a team.
+const PLAYER: &str = "player";
+
+/// IoU from which a pair counts, where the mean over both is taken.
+const THRESHOLDS: [f32; 2] = [0.3, 0.5];
+/// IoU from which a pair counts, where only the number is judged.
+const COUNTING: [f32; 1] = [0.3];
+
+/// An object in a frame: found by a miner, or truth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detection {
+    /// Where.
+    pub bbox: BBox,
+    /// Its class.
+    pub label: String,
+    /// Its shirt colour.
+    pub team: Option<String>,
+}
+
+/// What is in a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Truth {
+    /// The frame's number.
+    pub number: i64,
+    /// Its objects.
+    pub detections: Vec<Detection>,
+}
+
+/// A miner's objects by frame number.
+pub type Predictions = HashMap<i64, Vec<Detection>>;
+
+/// Intersection over union of two boxes, from 0 to 1; 0 where they share no area.
+#[must_use]
+pub fn iou(a: &BBox, b: &BBox) -> f64 {
+    let length = |from: i64, until: i64| (until as f64 - from as f64).max(0.0);
+    let area = |[x1, y1, x2, y2]: &BBox| length(*x1, *x2) * length(*y1, *y2);
+    let shared = length(a[0].max(b[0]), a[2].min(b[2])) * length(a[1].max(b[1]), a[3].min(b[3]));
+    let either = area(a) + area(b) - shared;
+    if shared == 0.0 || either <= 0.0 { 0.0 } else { shared / either }
+}
+
+/// The mean over the thresholds of the F1 of the pairs of the best assignment that are at least so alike. Both empty: 1;
+/// one empty: 0.
+pub(crate) fn mean_f1(
+    truth: usize,
+    predicted: usize,
+    thresholds: &[f32],
+    alike: impl Fn(usize, usize) -> f64,
+) -> f64 {
+    if truth == 0 || predicted == 0 {
+        return if truth == predicted { 1.0 } else { 0.0 };
+    }
+    // One assignment serves every threshold.
+    let pairs = Costs::new(truth, predicted, |one, other| -alike(one, other)).cheapest();
+    let f1 = |threshold: &f32| {
+        let matched = pairs.iter().filter(|cost| -**cost >= *threshold).count();
+        (2 * matched) as f64 / (truth + predicted) as f64
+    };
+    thresholds.iter().map(f1).sum::<f64>() / thresholds.len() as f64
+}
+
+/// F1 of two frames' boxes at one IoU, with labels or without.
+#[must_use]
+pub fn f1(truth: &[Detection], predicted: &[Detection], threshold: f64, label_strict: bool) -> f64 {
+    let threshold = threshold as f32;
+    mean_f1(truth.len(), predicted.len(), &[threshold], |one, other| {
+        let (one, other) = (&truth[one], &predicted[other]);
+        if label_strict && one.label != other.label { 0.0 } else { iou(&one.bbox, &other.bbox) }
+    })
+}
+
+/// Mean over the frames of the truth; a frame that the miner leaves out has no boxes. 0 where there is no truth.
+fn per_frame(
+    truth: &[Truth],
+    predicted: &Predictions,
+    score: impl Fn(&[Detection], &[Detection]) -> f64,
+) -> f64 {
+    if truth.is_empty() {
+        return 0.0;
+    }
+    let scores = truth
+        .iter()
+        .map(|frame| score(&frame.detections, predicted.get(&frame.number).map_or(&[], Vec::as_slice)));
+    scores.sum::<f64>() / truth.len() as f64
+}
+
+/// Whether boxes are where the truth has them, whatever they are called: mean F1 at IoU 0.3 and 0.5, 0 to 1.
+#[must_use]
+pub fn placement(truth: &[Truth], predicted: &Predictions) -> f64 {
+    per_frame(truth, predicted, |truth, predicted| {
+        mean_f1(truth.len(), predicted.len(), &THRESHOLDS, |one, other| {
+            iou(&truth[one].bbox, &predicted[other].bbox)
+        })
+    })
+}
+
+/// Whether there are as many as in the truth: mean F1 at IoU 0.3, 0 to 1.
+#[must_use]
+pub fn enumeration(truth: &[Truth], predicted: &Predictions) -> f64 {
+    per_frame(truth, predicted, |truth, predicted| {
+        mean_f1(truth.len(), predicted.len(), &COUNTING, |one, other| {
+            iou(&truth[one].bbox, &predicted[other].bbox)
+        })
+    })
+}
+
+/// Whether boxes are called what the truth calls them: mean F1 at IoU 0.3 and 0.5 of pairs with one label, 0 to 1.
+#[must_use]
+pub fn labels(truth: &[Truth], predicted: &Predictions) -> f64 {
+    per_frame(truth, predicted, |truth, predicted| {
+        mean_f1(truth.len(), predicted.len(), &THRESHOLDS, |one, other| {
+            let (one, other) = (&truth[one], &predicted[other]);
+            if one.label == other.label { iou(&one.bbox, &other.bbox) } else { 0.0 }
+        })
+    })
+}
+
+/// Whether players are told apart by team: the better of the two ways in which a miner's two teams can be the two most
+/// common colours of the frame's truth, 0 to 1.
+#[must_use]
+pub fn teams(truth: &[Truth], predicted: &Predictions) -> f64 {
+    per_frame(truth, predicted, |truth, predicted| {
+        let players = |all: &[Detection]| -> Vec<(BBox, Option<String>)> {
+            all.iter().filter(|one| one.label == PLAYER).map(|one| (one.bbox, one.team.clone())).collect()
+        };
+        let (truth, predicted) = (players(truth), players(predicted));
+        let (first, second) = two_most_common(truth.iter().map(|(_, team)| team.as_deref()));
+        let score = |first: Option<&str>, second: Option<&str>| {
+            let called = |team: Option<&str>| match team {
+                Some(FIRST_TEAM) => first,
+                Some(SECOND_TEAM) => second,
+                _ => Some(NO_TEAM),
+            };
+            mean_f1(truth.len(), predicted.len(), &THRESHOLDS, |one, other| {
+                let (one, other) = (&truth[one], &predicted[other]);
+                if one.1.as_deref() == called(other.1.as_deref()) { iou(&one.0, &other.0) } else { 0.0 }
+            })
+        };
+        score(first, second).max(score(second, first))
+    })
+}
+
+/// The two that are there most often, the one that was seen first before another; what is missing is "other".
+fn two_most_common<'a>(all: impl Iterator<Item = Option<&'a str>>) -> (Option<&'a str>, Option<&'a str>) {
+    let mut counts: Vec<(Option<&str>, usize)> = Vec::new();
+    for one in all {
+        match counts.iter_mut().find(|(known, _)| *known == one) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((one, 1)),
+        }
+    }
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut most = counts.into_iter().map(|(one, _)| one);
+    (most.next().unwrap_or(Some(NO_TEAM)), most.next().unwrap_or(Some(NO_TEAM)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_without_area_share_none() {
+        assert_eq!(iou(&[0, 0, 0, 10], &[0, 0, 0, 10]), 0.0);
+        assert_eq!(iou(&[10, 10, 0, 0], &[0, 0, 10, 10]), 0.0);
+        assert_eq!(iou(&[i64::MIN, 0, i64::MAX, 1], &[i64::MIN, 0, i64::MAX, 1]), 1.0);
+    }
+
+    #[test]
+    fn the_first_seen_is_the_most_common_of_equals() {
+        let colours = [Some("red"), None, Some("blue"), None, Some("blue"), Some("red")];
+        assert_eq!(two_most_common(colours.into_iter()), (Some("red"), None));
+        assert_eq!(two_most_common([Some("red")].into_iter()), (Some("red"), Some("other")));
+        assert_eq!(two_most_common(std::iter::empty()), (Some("other"), Some("other")));
+    }
+}

@@ -1,0 +1,228 @@
+//! Turbo Vision's scorer against verdicts of the upstream Python scorer.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+use std::path::PathBuf;
+
+use adit_scoring::element::{Gate, keeps_up, p95, real_time_factor, required_iou};
+use adit_scoring::objects::{self, BBox, Detection, Predictions, Truth};
+use adit_scoring::smoothness::{CANVAS, Canvas, smoothness, smoothness_per_type, steady_truth, transitions};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// As the file says.
+const TOLERANCE: f64 = 1e-6;
+
+/// The cases of a group; none is a failure.
+fn cases<C: DeserializeOwned>(group: &str) -> Vec<C> {
+    let folder = std::env::var_os("ADIT_VECTORS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors"), PathBuf::from);
+    let path = folder.join("turbo_scoring.json");
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut file: Value = serde_json::from_slice(&text).unwrap();
+    let cases: Vec<C> = serde_json::from_value(file["groups"][group]["cases"].take()).unwrap();
+    assert!(!cases.is_empty(), "{group} has no cases");
+    cases
+}
+
+#[track_caller]
+fn close(found: f64, expected: f64, case: usize) {
+    assert!((found - expected).abs() <= TOLERANCE, "case {case}: {found} and not {expected}");
+}
+
+#[derive(Deserialize)]
+struct Object {
+    bbox_2d: BBox,
+    label: String,
+    cluster_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Frame {
+    frame_number: i64,
+    bboxes: Vec<Object>,
+}
+
+fn detections(objects: Vec<Object>) -> Vec<Detection> {
+    let detection = |one: Object| Detection { bbox: one.bbox_2d, label: one.label, team: one.cluster_id };
+    objects.into_iter().map(detection).collect()
+}
+
+fn unnamed(boxes: Vec<BBox>) -> Vec<Detection> {
+    boxes.into_iter().map(|bbox| Detection { bbox, label: String::new(), team: None }).collect()
+}
+
+#[test]
+fn vectors_turbo_scoring_doc_iou_box() {
+    #[derive(Deserialize)]
+    struct Case {
+        a: BBox,
+        b: BBox,
+        iou: f64,
+    }
+    for (number, case) in cases::<Case>("doc.iou_box").iter().enumerate() {
+        close(objects::iou(&case.a, &case.b), case.iou, number);
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_doc_hungarian_f1() {
+    #[derive(Deserialize)]
+    struct Case {
+        gt: Vec<(BBox, String)>,
+        pred: Vec<(BBox, String)>,
+        iou_thresh: f64,
+        label_strict: bool,
+        f1: f64,
+    }
+    let named = |all: Vec<(BBox, String)>| -> Vec<Detection> {
+        all.into_iter().map(|(bbox, label)| Detection { bbox, label, team: None }).collect()
+    };
+    for (number, case) in cases::<Case>("doc.hungarian_f1").into_iter().enumerate() {
+        let found = objects::f1(&named(case.gt), &named(case.pred), case.iou_thresh, case.label_strict);
+        close(found, case.f1, number);
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_doc_object_metrics() {
+    #[derive(Deserialize)]
+    struct Case {
+        pseudo_gt: Vec<Frame>,
+        miner: Vec<Frame>,
+        bbox_placement: f64,
+        categorisation: f64,
+        team: f64,
+        enumeration: f64,
+    }
+    for (number, case) in cases::<Case>("doc.object_metrics").into_iter().enumerate() {
+        let truth = |one: Frame| Truth { number: one.frame_number, detections: detections(one.bboxes) };
+        let truth: Vec<Truth> = case.pseudo_gt.into_iter().map(truth).collect();
+        let miner = case.miner.into_iter().map(|one| (one.frame_number, detections(one.bboxes)));
+        let miner: Predictions = miner.collect();
+        close(objects::placement(&truth, &miner), case.bbox_placement, number);
+        close(objects::labels(&truth, &miner), case.categorisation, number);
+        close(objects::teams(&truth, &miner), case.team, number);
+        close(objects::enumeration(&truth, &miner), case.enumeration, number);
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_doc_bbox_smoothness() {
+    #[derive(Deserialize)]
+    struct Case {
+        frames: Vec<Vec<BBox>>,
+        image_height: usize,
+        image_width: usize,
+        transition_ious: Vec<f64>,
+        smoothness: f64,
+    }
+    for (number, case) in cases::<Case>("doc.bbox_smoothness").iter().enumerate() {
+        let canvas = Canvas { height: case.image_height, width: case.image_width };
+        let ious = transitions(&case.frames, canvas);
+        assert_eq!(ious.len(), case.transition_ious.len(), "case {number}");
+        ious.iter().zip(&case.transition_ious).for_each(|(found, expected)| close(*found, *expected, number));
+        close(smoothness(&case.frames, canvas), case.smoothness, number);
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_doc_filter_low_quality_pseudo_gt() {
+    #[derive(Deserialize)]
+    struct Boxes {
+        frame_number: i64,
+        bboxes: Vec<BBox>,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        annotations: Vec<Boxes>,
+        min_iou_threshold: f64,
+        kept_frame_numbers: Vec<i64>,
+    }
+    for (number, case) in cases::<Case>("doc.filter_low_quality_pseudo_gt").into_iter().enumerate() {
+        let truth = |one: Boxes| Truth { number: one.frame_number, detections: unnamed(one.bboxes) };
+        let truth: Vec<Truth> = case.annotations.into_iter().map(truth).collect();
+        let kept = steady_truth(&truth, case.min_iou_threshold, CANVAS);
+        assert_eq!(kept, case.kept_frame_numbers, "case {number}");
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_head_smoothness_per_type() {
+    #[derive(Deserialize)]
+    struct Case {
+        frames: Vec<Vec<Object>>,
+        image_height: usize,
+        image_width: usize,
+        smoothness: f64,
+    }
+    for (number, case) in cases::<Case>("head.smoothness_per_type").into_iter().enumerate() {
+        let canvas = Canvas { height: case.image_height, width: case.image_width };
+        let frames: Vec<Vec<Detection>> = case.frames.into_iter().map(detections).collect();
+        close(smoothness_per_type(&frames, canvas), case.smoothness, number);
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_head_adaptive_iou_threshold() {
+    #[derive(Deserialize)]
+    struct Case {
+        bbox_2d: [f64; 4],
+        image_height: Option<f64>,
+        image_width: Option<f64>,
+        required_iou: f64,
+    }
+    for (number, case) in cases::<Case>("head.adaptive_iou_threshold").iter().enumerate() {
+        let [x1, y1, x2, y2] = case.bbox_2d;
+        let image = case.image_height.unwrap_or(540.0) * case.image_width.unwrap_or(960.0);
+        let area = (x2 - x1).max(0.0) * (y2 - y1).max(0.0);
+        close(required_iou(area / image), case.required_iou, number);
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_head_rtf() {
+    #[derive(Deserialize)]
+    struct Case {
+        p95_latency_ms: f64,
+        service_rate_fps: f64,
+        rtf: Option<f64>,
+        pass: Option<bool>,
+    }
+    for (number, case) in cases::<Case>("head.rtf").iter().enumerate() {
+        let found = real_time_factor(case.p95_latency_ms, case.service_rate_fps);
+        assert_eq!(found.is_some(), case.rtf.is_some(), "case {number}");
+        found.iter().zip(case.rtf).for_each(|(found, expected)| close(*found, expected, number));
+        assert_eq!(found.map(keeps_up), case.pass, "case {number}");
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_head_compliance_p95() {
+    #[derive(Deserialize)]
+    struct Case {
+        latencies_ms: Vec<f64>,
+        p95: f64,
+    }
+    for (number, case) in cases::<Case>("head.compliance_p95").iter().enumerate() {
+        close(p95(&case.latencies_ms), case.p95, number);
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_head_element_weight_score() {
+    #[derive(Deserialize)]
+    struct Case {
+        baseline_theta: f64,
+        delta_floor: f64,
+        beta: f64,
+        score: f64,
+        gated: f64,
+    }
+    for (number, case) in cases::<Case>("head.element_weight_score").iter().enumerate() {
+        let gate =
+            Gate { baseline_theta: case.baseline_theta, delta_floor: case.delta_floor, beta: case.beta };
+        close(gate.apply(case.score), case.gated, number);
+    }
+}
