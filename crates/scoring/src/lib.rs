@@ -4,8 +4,9 @@
 //! clip), [`cricket`] (one delivery's measurements) and [`cards`] (a trading card's grades). [`pillars`] turns
 //! a soccer score into the weighted figure that a manifest asks for.
 //!
-//! Turbo Vision's are about what is in each frame: [`objects`] (boxes, labels, teams), [`smoothness`] (boxes over time) and
-//! [`element`] (what a manifest's element makes of a score and its time).
+//! Turbo Vision's are about what is in each frame: [`objects`] (boxes, labels, teams), [`detection`] (today's pillars, with
+//! polygons, which [`raster`] fills as validators do), [`smoothness`] (boxes over time) and [`element`] (what a manifest's
+//! element makes of a score and its time).
 //!
 //! Nothing here reads a clock, a file or a network: the same input gives the same verdict on any machine.
 //! Reading whole documents (a challenge, a miner's answer) is left to the crate of the track.
@@ -13,9 +14,11 @@
 mod assignment;
 pub mod cards;
 pub mod cricket;
+pub mod detection;
 pub mod element;
 pub mod objects;
 pub mod pillars;
+pub mod raster;
 pub mod smoothness;
 pub mod soccer;
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::assignment::Costs;
+use crate::raster::{Shape, box_iou};
 
 /// Corners in pixels: left, top, right, bottom.
 pub type BBox = [i64; 4];
@@ -20,9 +21,9 @@ const NO_TEAM: &str = "other";
 const PLAYER: &str = "player";
 
 /// IoU from which a pair counts, where the mean over both is taken.
-const THRESHOLDS: [f32; 2] = [0.3, 0.5];
+pub(crate) const THRESHOLDS: [f32; 2] = [0.3, 0.5];
 /// IoU from which a pair counts, where only the number is judged.
-const COUNTING: [f32; 1] = [0.3];
+pub(crate) const COUNTING: [f32; 1] = [0.3];
 
 /// An object in a frame: found by a miner, or truth.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,16 @@ pub struct Detection {
     pub label: String,
     /// Its shirt colour.
     pub team: Option<String>,
+    /// How sure the miner is, where it says so; today's pillars alone ask.
+    pub score: Option<f64>,
+    /// Its outline, corners as (x, y) in pixels, where there is more than a box; today's pillars alone ask.
+    pub polygon: Option<Vec<(i32, i32)>>,
+}
+
+impl Detection {
+    pub(crate) fn shape(&self) -> Shape<'_> {
+        Shape { bbox: self.bbox.map(|at| at as f64), polygon: self.polygon.as_deref() }
+    }
 }
 
 /// What is in a frame.
@@ -40,6 +51,8 @@ pub struct Detection {
 pub struct Truth {
     /// The frame's number.
     pub number: i64,
+    /// Width and height of its image in pixels, where they are known; today's pillars alone ask.
+    pub image: Option<(u32, u32)>,
     /// Its objects.
     pub detections: Vec<Detection>,
 }
@@ -50,11 +63,7 @@ pub type Predictions = HashMap<i64, Vec<Detection>>;
 /// Intersection over union of two boxes, from 0 to 1; 0 where they share no area.
 #[must_use]
 pub fn iou(a: &BBox, b: &BBox) -> f64 {
-    let length = |from: i64, until: i64| (until as f64 - from as f64).max(0.0);
-    let area = |[x1, y1, x2, y2]: &BBox| length(*x1, *x2) * length(*y1, *y2);
-    let shared = length(a[0].max(b[0]), a[2].min(b[2])) * length(a[1].max(b[1]), a[3].min(b[3]));
-    let either = area(a) + area(b) - shared;
-    if shared == 0.0 || either <= 0.0 { 0.0 } else { shared / either }
+    box_iou(a.map(|at| at as f64), b.map(|at| at as f64))
 }
 
 /// The mean over the thresholds of the F1 of the pairs of the best assignment that are at least so alike. Both empty: 1;

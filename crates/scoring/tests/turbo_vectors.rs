@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use adit_scoring::detection;
 use adit_scoring::element::{Gate, keeps_up, p95, real_time_factor, required_iou};
 use adit_scoring::objects::{self, BBox, Detection, Predictions, Truth};
 use adit_scoring::smoothness::{CANVAS, Canvas, smoothness, smoothness_per_type, steady_truth, transitions};
@@ -36,21 +38,46 @@ struct Object {
     bbox_2d: BBox,
     label: String,
     cluster_id: Option<String>,
+    score: Option<f64>,
+    polygon: Option<Vec<(i32, i32)>>,
 }
 
 #[derive(Deserialize)]
 struct Frame {
     frame_number: i64,
     bboxes: Vec<Object>,
+    #[serde(default)]
+    polygons: Vec<Object>,
+}
+
+impl Frame {
+    fn truth(self, image: Option<(u32, u32)>) -> Truth {
+        Truth { number: self.frame_number, image, detections: detections(self.bboxes) }
+    }
+
+    /// A miner's boxes, and then its polygons.
+    fn predicted(self) -> (i64, Vec<Detection>) {
+        (self.frame_number, detections(self.bboxes.into_iter().chain(self.polygons).collect()))
+    }
 }
 
 fn detections(objects: Vec<Object>) -> Vec<Detection> {
-    let detection = |one: Object| Detection { bbox: one.bbox_2d, label: one.label, team: one.cluster_id };
+    let detection = |one: Object| Detection {
+        bbox: one.bbox_2d,
+        label: one.label,
+        team: one.cluster_id,
+        score: one.score,
+        polygon: one.polygon,
+    };
     objects.into_iter().map(detection).collect()
 }
 
+fn named(bbox: BBox, label: String) -> Detection {
+    Detection { bbox, label, team: None, score: None, polygon: None }
+}
+
 fn unnamed(boxes: Vec<BBox>) -> Vec<Detection> {
-    boxes.into_iter().map(|bbox| Detection { bbox, label: String::new(), team: None }).collect()
+    boxes.into_iter().map(|bbox| named(bbox, String::new())).collect()
 }
 
 #[test]
@@ -76,11 +103,11 @@ fn vectors_turbo_scoring_doc_hungarian_f1() {
         label_strict: bool,
         f1: f64,
     }
-    let named = |all: Vec<(BBox, String)>| -> Vec<Detection> {
-        all.into_iter().map(|(bbox, label)| Detection { bbox, label, team: None }).collect()
+    let all = |all: Vec<(BBox, String)>| -> Vec<Detection> {
+        all.into_iter().map(|(bbox, label)| named(bbox, label)).collect()
     };
     for (number, case) in cases::<Case>("doc.hungarian_f1").into_iter().enumerate() {
-        let found = objects::f1(&named(case.gt), &named(case.pred), case.iou_thresh, case.label_strict);
+        let found = objects::f1(&all(case.gt), &all(case.pred), case.iou_thresh, case.label_strict);
         close(found, case.f1, number);
     }
 }
@@ -97,10 +124,8 @@ fn vectors_turbo_scoring_doc_object_metrics() {
         enumeration: f64,
     }
     for (number, case) in cases::<Case>("doc.object_metrics").into_iter().enumerate() {
-        let truth = |one: Frame| Truth { number: one.frame_number, detections: detections(one.bboxes) };
-        let truth: Vec<Truth> = case.pseudo_gt.into_iter().map(truth).collect();
-        let miner = case.miner.into_iter().map(|one| (one.frame_number, detections(one.bboxes)));
-        let miner: Predictions = miner.collect();
+        let truth: Vec<Truth> = case.pseudo_gt.into_iter().map(|one| one.truth(None)).collect();
+        let miner: Predictions = case.miner.into_iter().map(Frame::predicted).collect();
         close(objects::placement(&truth, &miner), case.bbox_placement, number);
         close(objects::labels(&truth, &miner), case.categorisation, number);
         close(objects::teams(&truth, &miner), case.team, number);
@@ -141,10 +166,50 @@ fn vectors_turbo_scoring_doc_filter_low_quality_pseudo_gt() {
         kept_frame_numbers: Vec<i64>,
     }
     for (number, case) in cases::<Case>("doc.filter_low_quality_pseudo_gt").into_iter().enumerate() {
-        let truth = |one: Boxes| Truth { number: one.frame_number, detections: unnamed(one.bboxes) };
+        let truth =
+            |one: Boxes| Truth { number: one.frame_number, image: None, detections: unnamed(one.bboxes) };
         let truth: Vec<Truth> = case.annotations.into_iter().map(truth).collect();
         let kept = steady_truth(&truth, case.min_iou_threshold, CANVAS);
         assert_eq!(kept, case.kept_frame_numbers, "case {number}");
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_head_object_pillars() {
+    #[derive(Deserialize)]
+    struct Case {
+        /// Height and width; one pixel stands for an image that is not known.
+        pgt_image_size: (u32, u32),
+        pseudo_gt: Vec<Frame>,
+        miner: Vec<Frame>,
+        #[serde(flatten)]
+        expected: BTreeMap<String, f64>,
+    }
+    for (number, case) in cases::<Case>("head.object_pillars").into_iter().enumerate() {
+        let (height, width) = case.pgt_image_size;
+        let image = (height > 1 || width > 1).then_some((width, height));
+        let truth: Vec<Truth> = case.pseudo_gt.into_iter().map(|one| one.truth(image)).collect();
+        let miner: Predictions = case.miner.into_iter().map(Frame::predicted).collect();
+        let found = detection::judge(&truth, &miner);
+        let (labels, palette) = (objects::labels(&truth, &miner), objects::teams(&truth, &miner));
+        let found = [
+            ("iou", found.iou),
+            ("count", found.count),
+            ("map50", found.map50),
+            ("precision", found.precision),
+            ("recall", found.recall),
+            ("false_positive", found.false_positive),
+            ("palette", palette),
+            ("role", f64::midpoint(labels, palette)),
+            ("labels", labels),
+        ];
+        for (pillar, score) in found {
+            let expected = case.expected[pillar];
+            assert!(
+                (score - expected).abs() <= TOLERANCE,
+                "case {number}, {pillar}: {score} and not {expected}"
+            );
+        }
     }
 }
 
