@@ -5,10 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use adit_scoring::detection;
+use adit_scoring::cards::Grades;
+use adit_scoring::cricket::Delivery;
 use adit_scoring::element::{Gate, keeps_up, p95, real_time_factor, required_iou};
 use adit_scoring::objects::{self, BBox, Detection, Predictions, Truth};
 use adit_scoring::smoothness::{CANVAS, Canvas, smoothness, smoothness_per_type, steady_truth, transitions};
+use adit_scoring::soccer::{Era, Event};
+use adit_scoring::{FieldVerdict, cards, cricket, detection, pillars, soccer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -289,5 +292,61 @@ fn vectors_turbo_scoring_head_element_weight_score() {
         let gate =
             Gate { baseline_theta: case.baseline_theta, delta_floor: case.delta_floor, beta: case.beta };
         close(gate.apply(case.score), case.gated, number);
+    }
+}
+
+#[derive(Deserialize)]
+struct Private<T, P> {
+    ground_truth: T,
+    prediction: P,
+    score: f64,
+    breakdown: BTreeMap<String, f64>,
+}
+
+fn same_fields(verdict: &FieldVerdict, score: f64, breakdown: &BTreeMap<String, f64>, case: usize) {
+    close(verdict.score, score, case);
+    assert_eq!(verdict.fields.len(), breakdown.len(), "case {case}");
+    verdict.fields.iter().for_each(|field| close(field.score, breakdown[field.name], case));
+}
+
+#[test]
+fn vectors_turbo_scoring_head_private_cricket() {
+    type Case = Private<Box<Delivery>, Option<Box<Delivery>>>;
+    for (number, case) in cases::<Case>("head.private_cricket").iter().enumerate() {
+        let verdict = cricket::score(case.prediction.as_deref(), &case.ground_truth);
+        same_fields(&verdict, case.score, &case.breakdown, number);
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_head_private_tcg() {
+    for (number, case) in cases::<Private<Grades, Option<Grades>>>("head.private_tcg").iter().enumerate() {
+        let verdict = cards::score(case.prediction.as_ref(), &case.ground_truth);
+        same_fields(&verdict, case.score, &case.breakdown, number);
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_head_private_soccer_action() {
+    #[derive(Deserialize)]
+    struct Case {
+        ground_truth: Vec<Event>,
+        predictions: Vec<Event>,
+        pillar_weights: Option<serde_json::Map<String, Value>>,
+        score: f64,
+        breakdown: BTreeMap<String, f64>,
+    }
+    for (number, case) in cases::<Case>("head.private_soccer_action").iter().enumerate() {
+        let score = soccer::judge(Era::Head, &case.predictions, &case.ground_truth).score;
+        let weights = case.pillar_weights.iter().flatten().map(|(name, weight)| (name.as_str(), weight));
+        let weighed = pillars::weigh(score, weights);
+        close(weighed.score, case.score, number);
+        let found: BTreeMap<String, f64> = weighed.pillars.into_iter().collect();
+        assert_eq!(
+            found.keys().collect::<Vec<_>>(),
+            case.breakdown.keys().collect::<Vec<_>>(),
+            "case {number}"
+        );
+        found.iter().for_each(|(pillar, score)| close(*score, case.breakdown[pillar], number));
     }
 }
