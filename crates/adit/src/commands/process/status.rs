@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use adit_settings::Environment;
 use adit_supervisor::{Phase, State};
 use chrono::Utc;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::Track;
 use crate::cli::process::Status;
@@ -31,31 +31,28 @@ pub(crate) fn run(track: &Track, env: &Environment, args: &Status) -> Result<Exi
     let work = track.work_of(env, state);
     let uptime = status.pid.map(|_| Utc::now().timestamp_millis() - state.started_at);
     if args.json {
-        let mut shown = Map::new();
-        let mut add = |key: &str, value: Value| shown.insert(key.to_owned(), value);
-        add("name", place.name().into());
-        add("state", state.phase.as_str().into());
-        add("pid", status.pid.into());
-        add("supervisor_pid", state.phase.is_supervised().then_some(state.supervisor()).into());
-        add("uptime_seconds", uptime.map(|ms| ms as f64 / 1000.0).into());
-        add("restarts", state.restarts.into());
-        add("memory_bytes", state.memory.into());
-        add("cpu_percent", f64::from(state.cpu_percent).into());
-        let end = state.last_end.as_ref();
-        add(
-            "last_end",
-            end.map(
-                |end| json!({"at": end.at as f64 / 1000.0, "how": end.how, "last_words": end.last_words}),
-            )
-            .into(),
-        );
-        add("directory", state.directory.display().to_string().into());
-        add("log", place.log_file().display().to_string().into());
+        let end = state
+            .last_end
+            .as_ref()
+            .map(|end| json!({"at": end.at as f64 / 1000.0, "how": end.how, "last_words": end.last_words}));
+        let mut shown = json!({
+            "name": place.name(),
+            "state": state.phase.as_str(),
+            "pid": status.pid,
+            "supervisor_pid": state.phase.is_supervised().then_some(state.supervisor()),
+            "uptime_seconds": uptime.map(|ms| ms as f64 / 1000.0),
+            "restarts": state.restarts,
+            "memory_bytes": state.memory,
+            "cpu_percent": state.cpu_percent,
+            "last_end": end,
+            "directory": state.directory.display().to_string(),
+            "log": place.log_file().display().to_string(),
+        });
         match work {
-            Ok(facts) => facts.into_iter().for_each(|fact| drop(add(fact.key, fact.value))),
-            Err(failure) => drop(add("work_error", failure.parts().0.into())),
+            Ok(facts) => facts.into_iter().for_each(|fact| shown[fact.key] = fact.value),
+            Err(failure) => shown["work_error"] = failure.parts().0.into(),
         }
-        println!("{:#}", Value::Object(shown));
+        println!("{shown:#}");
         return Ok(code);
     }
     println!("{} ({})", track.title(), place.name());
