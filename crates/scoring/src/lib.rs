@@ -4,13 +4,15 @@
 //! clip), [`cricket`] (one delivery's measurements) and [`cards`] (a trading card's grades). [`pillars`] turns
 //! a soccer score into the weighted figure that a manifest asks for.
 //!
-//! On the public track [`raster`] fills polygons as validators do and compares their pixels.
+//! On the public track [`raster`] fills polygons as validators do and compares their pixels, and [`keypoints`]
+//! tells whether a pitch's calibration fits a frame.
 //!
 //! Nothing here reads a clock, a file or a network: the same input gives the same verdict on any machine.
 //! Reading whole documents (a challenge, a miner's answer) is left to the crate of the track.
 
 pub mod cards;
 pub mod cricket;
+pub mod keypoints;
 pub mod pillars;
 pub mod raster;
 pub mod soccer;
