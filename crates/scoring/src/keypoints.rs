@@ -5,8 +5,8 @@
 //! reference, section 9.6). A dozen rules turn a frame's score into 0, and some of them hit good calibrations; a
 //! validator keeps the rule to itself, so [`Verdict`] names it.
 //!
-//! Every step is OpenCV's, in its fixed-point numbers; only the projection is fitted in numbers that may differ
-//! from OpenCV's in the last few bits (see `homography`).
+//! Every step is OpenCV 4.12's, in its fixed-point numbers and in its order. With football the counts are the same;
+//! with cricket the template is a near copy, see [`Sport::Cricket`].
 
 mod homography;
 mod image;

@@ -17,21 +17,21 @@ use sha2::{Digest, Sha256};
 /// For a quotient of two counts that are equal on both sides.
 const EXACT: f64 = 1e-12;
 
-/// In pixels, for what is counted in a frame with the football template. The template is upstream's to the pixel,
-/// and all operations after the fit of the projection are exact. The fit is not, from its eighth digit on; of
-/// thousands of frames none has shown it so far, but a pixel that lies just on a threshold may.
-const FOOTBALL_PIXELS: usize = 1;
+/// In pixels, for what is counted in a frame with the football template: the template is upstream's to the pixel,
+/// and all that follows is exact.
+const FOOTBALL_PIXELS: usize = 0;
 /// In pixels, with the cricket template, of which 831 pixels are 1 or 2 levels off (see [`Sport::Cricket`]): the
 /// threshold of a line then falls on the other side for a pixel here and there.
 const CRICKET_PIXELS: usize = 2;
 /// With the cricket template, one more pixel for so many pixels of lines: calibrations exist whose lines fill the
 /// frame.
 const CRICKET_LINES_A_PIXEL: usize = 10_000;
-/// For an element of a projection, as a part of it: the fit's last, tiny step may be taken or not.
-const PROJECTION: f64 = 1e-4;
-
-/// For scores of which the vectors hold no counts: a pixel more or less in some hundred.
-const LISTS: f64 = 0.01;
+/// For an element of a projection, as a part of it. All projections of the vectors are equal to the last bit, but
+/// not all that there are.
+const PROJECTION: f64 = 1e-8;
+/// For scores of which the vectors hold no counts: all points are fitted, missing ones too, often to a matrix that
+/// is next to none, and a pixel may come out otherwise.
+const LISTS: f64 = 1e-3;
 
 fn group(name: &str) -> Value {
     let folder = std::env::var_os("ADIT_VECTORS")
@@ -167,13 +167,19 @@ fn upstream_reason(reject: Reject) -> Option<String> {
         Reject::OnlyLines => mask("Projected lines cover the entire image surface"),
         Reject::SquareLine => mask("A projected line is too wide"),
         Reject::SmallLines | Reject::MostlyOtherEdges => None,
-        Reject::WrongCount | Reject::NoProjection => panic!("{reject}: not in upstream's words"),
+        Reject::WrongCount | Reject::NoProjection => panic!("{reject}: upstream has no words of its own"),
     }
 }
 
 /// The counts, one by one, may differ by `pixels`, and the score by what that can make of it.
 fn assert_like_upstream(verdict: &Verdict, case: &KeypointCase, pixels: usize, name: &str) {
-    assert_eq!(verdict.reject.and_then(upstream_reason), case.reject_reason, "{name}: the reason");
+    if verdict.reject == Some(Reject::NoProjection) {
+        // Upstream then fails on a matrix that is none, in whatever words OpenCV has for it.
+        let words = case.reject_reason.as_deref().unwrap_or_else(|| panic!("{name}: not rejected"));
+        assert!(!words.starts_with("InvalidMask"), "{name}: {words}");
+    } else {
+        assert_eq!(verdict.reject.and_then(upstream_reason), case.reject_reason, "{name}: the reason");
+    }
     let expected = case.debug.counts();
     assert_eq!(verdict.counts.is_some(), expected.is_some(), "{name}: whether anything was counted");
     let mut tolerance = EXACT;

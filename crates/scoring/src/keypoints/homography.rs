@@ -2,8 +2,8 @@
 //!
 //! A fit by eigenvectors of normalised points, then, where there are more than four pairs, up to ten steps of
 //! Levenberg and Marquardt on the distances. All nine elements take part in these, though one of them only scales
-//! the others. OpenCV takes some sums in another order, which differs between processors; a last step that
-//! hardly changes anything may so be taken by one and left out by the other. Results agree to six digits or more.
+//! the others. Sums are taken in OpenCV's order, since the last bits decide whether a last, tiny step is taken: most
+//! projections come out equal to the last bit, and the others to ten digits or more.
 
 /// A projection, row by row; the last element is 1 or next to it.
 pub type Matrix = [f64; 9];
@@ -13,7 +13,7 @@ pub(super) type Pair = ([f64; 2], [f64; 2]);
 
 /// The steps of refinement at most.
 const STEPS: usize = 10;
-/// A step or an error smaller than this ends the refinement.
+/// A step or an error smaller than this ends the refinement, and less depth than this is none.
 const SMALL: f64 = f32::EPSILON as f64;
 
 /// Fits the projection from the first points to the second; none where one side's points have no extent.
@@ -30,7 +30,7 @@ pub(super) fn find(pairs: &[Pair]) -> Option<Matrix> {
 pub(super) fn project(matrix: &Matrix, [x, y]: [f64; 2]) -> [f64; 2] {
     let [a, b, c, d, e, f, g, h, i] = *matrix;
     let depth = g * x + h * y + i;
-    if depth.abs() <= f64::EPSILON {
+    if depth.abs() <= SMALL {
         return [0.0; 2];
     }
     let scale = 1.0 / depth;
@@ -226,28 +226,51 @@ struct Misses {
 }
 
 fn misses(matrix: &Matrix, pairs: &[Pair]) -> Misses {
+    let slopes_and_misses: Vec<_> = pairs.iter().flat_map(|pair| miss(matrix, pair)).collect();
     let mut all = Misses { sum: 0.0, largest: 0.0, square: [[0.0; FREE]; FREE], pull: [0.0; FREE] };
-    let [a, b, c, d, e, f, g, h, i] = *matrix;
-    for &([x, y], to) in pairs {
-        let depth = g * x + h * y + i;
-        let scale = if depth.abs() > f64::EPSILON { 1.0 / depth } else { 0.0 };
-        let at = [(a * x + b * y + c) * scale, (d * x + e * y + f) * scale];
-        let [u, v] = [x * scale, y * scale];
-        let across = [u, v, scale, 0.0, 0.0, 0.0, -u * at[0], -v * at[0], -scale * at[0]];
-        let down = [0.0, 0.0, 0.0, u, v, scale, -u * at[1], -v * at[1], -scale * at[1]];
-        for (axis, slopes) in [across, down].iter().enumerate() {
-            let miss = at[axis] - to[axis];
-            all.sum += miss * miss;
-            all.largest = all.largest.max(miss.abs());
-            for row in 0..FREE {
-                all.pull[row] += slopes[row] * miss;
-                for column in 0..FREE {
-                    all.square[row][column] += slopes[row] * slopes[column];
-                }
+    for (slopes, miss) in &slopes_and_misses {
+        all.sum += miss * miss;
+        all.largest = all.largest.max(miss.abs());
+        for row in 0..FREE {
+            for column in 0..FREE {
+                all.square[row][column] += slopes[row] * slopes[column];
             }
         }
     }
+    all.pull = std::array::from_fn(|at| {
+        in_four_sums(slopes_and_misses.iter().map(|(slopes, miss)| slopes[at] * miss))
+    });
     all
+}
+
+/// For both axes, how the place of a point changes with each element, and how far it is off, in pixels.
+fn miss(matrix: &Matrix, &([x, y], to): &Pair) -> [([f64; FREE], f64); 2] {
+    let [a, b, c, d, e, f, g, h, i] = *matrix;
+    let depth = g * x + h * y + i;
+    let scale = if depth.abs() > f64::EPSILON { 1.0 / depth } else { 0.0 };
+    let at = [(a * x + b * y + c) * scale, (d * x + e * y + f) * scale];
+    let [u, v] = [x * scale, y * scale];
+    let across = [u, v, scale, 0.0, 0.0, 0.0, -u * at[0], -v * at[0], -scale * at[0]];
+    let down = [0.0, 0.0, 0.0, u, v, scale, -u * at[1], -v * at[1], -scale * at[1]];
+    [(across, at[0] - to[0]), (down, at[1] - to[1])]
+}
+
+/// A sum as OpenCV's product of matrices takes it: four sums by turns, what is left over going to the first.
+fn in_four_sums(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let whole = terms.len() / 4 * 4;
+    let mut sums = [0.0; 4];
+    for (at, term) in terms.enumerate() {
+        sums[if at < whole { at % 4 } else { 0 }] += term;
+    }
+    sums.iter().sum()
+}
+
+/// A product of vectors as OpenCV takes it: four terms are added before they go to the sum.
+fn by_fours(left: &[f64; FREE], right: &[f64; FREE]) -> f64 {
+    let terms: [f64; FREE] = std::array::from_fn(|at| left[at] * right[at]);
+    let (fours, rest) = terms.as_chunks::<4>();
+    let sum: f64 = fours.iter().map(|four| four.iter().sum::<f64>()).sum();
+    rest.iter().fold(sum, |sum, term| sum + term)
 }
 
 /// Eigenvalues below this part of their sum count as 0.
@@ -300,7 +323,8 @@ impl Damping {
                 self.now = 0.0;
             }
         } else if kept < 0.25 {
-            let mut factor = ((after - before.sum) / or_one(dot(step, &before.pull)) + 2.0).clamp(2.0, 10.0);
+            let mut factor =
+                ((after - before.sum) / or_one(by_fours(step, &before.pull)) + 2.0).clamp(2.0, 10.0);
             if self.now == 0.0 {
                 self.now = 1.0 / largest_of_inverse(before.square);
                 self.least = self.now;
@@ -327,8 +351,11 @@ fn refine(matrix: &mut Matrix, pairs: &[Pair]) {
             next[at] -= step[at];
         }
         let there = misses(&next, pairs);
-        let left: [f64; FREE] = std::array::from_fn(|at| 2.0 * here.pull[at] - dot(&here.square[at], &step));
-        damping.adapt(&here, there.sum, dot(&step, &left), &step);
+        let left = std::array::from_fn(|row| {
+            let moved = in_four_sums(here.square[row].iter().zip(&step).map(|(slope, part)| slope * part));
+            2.0 * here.pull[row] - moved
+        });
+        damping.adapt(&here, there.sum, by_fours(&step, &left), &step);
         if there.sum < here.sum {
             here = there;
             *matrix = next;
