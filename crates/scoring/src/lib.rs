@@ -5,8 +5,8 @@
 //! a soccer score into the weighted figure that a manifest asks for.
 //!
 //! Turbo Vision's are about what is in each frame: [`objects`] (boxes, labels, teams), [`detection`] (today's pillars, with
-//! polygons, which [`raster`] fills as validators do), [`smoothness`] (boxes over time) and [`element`] (what a manifest's
-//! element makes of a score and its time).
+//! polygons, which [`raster`] fills as validators do), [`smoothness`] (boxes over time), [`keypoints`] (whether a
+//! pitch's calibration fits a frame) and [`element`] (what a manifest's element makes of a score and its time).
 //!
 //! Nothing here reads a clock, a file or a network: the same input gives the same verdict on any machine.
 //! Reading whole documents (a challenge, a miner's answer) is left to the crate of the track.
@@ -16,6 +16,7 @@ pub mod cards;
 pub mod cricket;
 pub mod detection;
 pub mod element;
+pub mod keypoints;
 pub mod objects;
 pub mod pillars;
 pub mod raster;
