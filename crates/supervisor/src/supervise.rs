@@ -23,6 +23,8 @@ use crate::{ControlError, Place};
 
 /// How long after a miner is killed it is killed again, should it still be there.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How long after its last word a supervisor may take to end.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// How long output is waited for that an ended miner may have left in the pipe.
 const LEFT_OVER: Duration = Duration::from_secs(1);
 
@@ -121,7 +123,7 @@ enum Outcome {
 /// Where it cannot begin. How a miner ended is in its state.
 pub async fn supervise(place: &Place, miner: &Miner, policy: Policy) -> Result<(), SuperviseError> {
     place.make().map_err(|source| ControlError::Folder { folder: place.folder().to_owned(), source })?;
-    let lock = Lock::take(place)?.ok_or(SuperviseError::Taken)?;
+    let lock = take_lock(place).await?;
     // Fails only where it leads a session already.
     let _ = setsid();
     set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
@@ -152,6 +154,21 @@ pub async fn supervise(place: &Place, miner: &Miner, policy: Policy) -> Result<(
     };
     supervisor.run(miner).await;
     Ok(())
+}
+
+/// A supervisor that has said its last word may hold the lock for an instant more: it is waited for.
+async fn take_lock(place: &Place) -> Result<Lock, SuperviseError> {
+    let until = Instant::now() + LAST_WORD;
+    loop {
+        if let Some(lock) = Lock::take(place)? {
+            return Ok(lock);
+        }
+        let works = place.status()?.is_some_and(|status| status.state.phase.is_supervised());
+        if works || Instant::now() > until {
+            return Err(SuperviseError::Taken);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[derive(Debug)]
@@ -397,6 +414,38 @@ mod tests {
         assert_eq!(pauses[10], None);
         let endless = Policy { max_restarts: u32::MAX, ..policy };
         assert_eq!(endless.pause_after(u32::MAX), Some(policy.longest_pause));
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_waited_for_where_its_holder_has_said_its_last_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(folder.path(), "a").unwrap();
+        place.make().unwrap();
+        let held = Lock::take(&place).unwrap().unwrap();
+        let mut state = State {
+            phase: Phase::Online,
+            directory: folder.path().to_owned(),
+            supervisor: Process::find(std::process::id()).unwrap(),
+            miner: None,
+            started_at: 0,
+            starts: 1,
+            restarts: 0,
+            last_end: None,
+            memory: 0,
+            cpu_percent: 0.0,
+        };
+        held.write(&state).unwrap();
+        assert!(matches!(take_lock(&place).await, Err(SuperviseError::Taken)));
+
+        state.phase = Phase::Errored;
+        held.write(&state).unwrap();
+        let ending = async {
+            // It has been asked for once and in vain by now.
+            sleep(Duration::from_millis(50)).await;
+            drop(held);
+        };
+        let (taken, ()) = tokio::join!(take_lock(&place), ending);
+        assert!(taken.is_ok(), "{taken:?}");
     }
 
     #[test]

@@ -219,6 +219,19 @@ fn a_miner_that_is_not_ready_is_an_error_with_its_last_words_and_is_not_tried_ag
     assert_eq!(bench.started("ready drain").state.phase, Phase::Online);
 }
 
+/// The supervisor of the start before may not have ended when its state says that it is over.
+#[test]
+fn a_start_right_after_another_that_failed_is_one_of_its_own() {
+    let bench = Bench::new();
+    for number in 0..40 {
+        let started = bench.start(&format!("say:{number} end:1"));
+        let Err(ControlError::Ended { last_words, .. }) = &started else {
+            panic!("{number}: {started:?}\n{}", bench.log());
+        };
+        assert!(last_words.ends_with(&number.to_string()), "{last_words}");
+    }
+}
+
 #[test]
 fn a_miner_that_is_killed_is_started_again_and_the_log_says_why() {
     let bench = Bench::new();
