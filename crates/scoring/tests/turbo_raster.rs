@@ -25,10 +25,10 @@ const FOOTBALL_PIXELS: usize = 0;
 const CRICKET_PIXELS: usize = 2;
 /// With the cricket template, one more pixel for so many pixels of lines: calibrations exist whose lines fill the
 /// frame.
-const CRICKET_LINES_A_PIXEL: usize = 10_000;
+const CRICKET_LINES_A_PIXEL: usize = 2000;
 /// For an element of a projection, as a part of it. All projections of the vectors are equal to the last bit, but
 /// not all that there are.
-const PROJECTION: f64 = 1e-8;
+const PROJECTION: f64 = 1e-6;
 /// For scores of which the vectors hold no counts: all points are fitted, missing ones too, often to a matrix that
 /// is next to none, and a pixel may come out otherwise.
 const LISTS: f64 = 1e-3;
