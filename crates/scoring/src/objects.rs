@@ -147,11 +147,8 @@ pub fn labels(truth: &[Truth], predicted: &Predictions) -> f64 {
 #[must_use]
 pub fn teams(truth: &[Truth], predicted: &Predictions) -> f64 {
     per_frame(truth, predicted, |truth, predicted| {
-        let players = |all: &[Detection]| -> Vec<(BBox, Option<String>)> {
-            all.iter().filter(|one| one.label == PLAYER).map(|one| (one.bbox, one.team.clone())).collect()
-        };
         let (truth, predicted) = (players(truth), players(predicted));
-        let (first, second) = two_most_common(truth.iter().map(|(_, team)| team.as_deref()));
+        let (first, second) = two_most_common(truth.iter().map(|one| one.team.as_deref()));
         let score = |first: Option<&str>, second: Option<&str>| {
             let called = |team: Option<&str>| match team {
                 Some(FIRST_TEAM) => first,
@@ -159,12 +156,17 @@ pub fn teams(truth: &[Truth], predicted: &Predictions) -> f64 {
                 _ => Some(NO_TEAM),
             };
             mean_f1(truth.len(), predicted.len(), &THRESHOLDS, |one, other| {
-                let (one, other) = (&truth[one], &predicted[other]);
-                if one.1.as_deref() == called(other.1.as_deref()) { iou(&one.0, &other.0) } else { 0.0 }
+                let (one, other) = (truth[one], predicted[other]);
+                let same = one.team.as_deref() == called(other.team.as_deref());
+                if same { iou(&one.bbox, &other.bbox) } else { 0.0 }
             })
         };
         score(first, second).max(score(second, first))
     })
+}
+
+fn players(all: &[Detection]) -> Vec<&Detection> {
+    all.iter().filter(|one| one.label == PLAYER).collect()
 }
 
 /// The two that are there most often, the one that was seen first before another; what is missing is "other".

@@ -8,6 +8,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, pidfd_send_signal, waitpid,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 /// What the kernel counts times in, whatever its own clock: `USER_HZ`, 100 on every Linux that Rust runs on.
 pub(crate) const TICKS_A_SECOND: u64 = 100;
@@ -84,7 +85,7 @@ pub(crate) fn take_leave(miner: u32) {
 
 /// Ends every child of this process, and theirs, which become this process's when their parents end. Those of an
 /// ended miner have nobody to work for. How many there were.
-pub(crate) fn end_children() -> usize {
+pub(crate) async fn end_children() -> usize {
     let own = std::process::id();
     let mut ended = 0;
     // Bounded, should a child hang in a system call that nothing ends.
@@ -100,7 +101,7 @@ pub(crate) fn end_children() -> usize {
                 ended += 1;
             }
         }
-        std::thread::sleep(Duration::from_millis(10));
+        sleep(Duration::from_millis(10)).await;
     }
     ended
 }

@@ -299,7 +299,7 @@ impl Supervisor {
                 }
             }
         };
-        let left_behind = end_children();
+        let left_behind = end_children().await;
         // The pipe ends when nobody holds it any more.
         let _ = timeout(LEFT_OVER, async {
             while reading && let Ok(length @ 1..) = output.read(&mut buffer).await {
