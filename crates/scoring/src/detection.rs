@@ -2,11 +2,12 @@
 //! The pillars that look at labels and teams alone are [`objects::labels`](crate::objects::labels) and
 //! [`objects::teams`](crate::objects::teams).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::element::required_iou;
-use crate::objects::{COUNTING, Detection, Predictions, THRESHOLDS, Truth, mean_f1};
-use crate::raster::polygon_iou;
+use crate::objects::{BBox, COUNTING, Detection, Predictions, THRESHOLDS, Truth, mean_f1};
+use crate::raster::{Shape, polygon_iou};
 
 /// Width and height of an image in pixels.
 type Size = (u32, u32);
@@ -49,8 +50,21 @@ pub fn judge(truth: &[Truth], predicted: &Predictions) -> Pillars {
 struct Frame<'a> {
     number: i64,
     image: Option<Size>,
-    truth: Vec<(String, Detection)>,
+    truth: Vec<Object<'a>>,
     predicted: Vec<(String, &'a Detection)>,
+}
+
+/// An object of the truth, with the polygon that it is compared by, where there is one.
+struct Object<'a> {
+    class: String,
+    bbox: BBox,
+    polygon: Option<Cow<'a, [(i32, i32)]>>,
+}
+
+impl Object<'_> {
+    fn shape(&self) -> Shape<'_> {
+        Shape { bbox: self.bbox.map(|at| at as f64), polygon: self.polygon.as_deref() }
+    }
 }
 
 /// Which shapes a miner uses for a class.
@@ -62,7 +76,7 @@ enum Shapes {
 }
 
 impl<'a> Frame<'a> {
-    fn new(truth: &Truth, predicted: &'a Predictions) -> Self {
+    fn new(truth: &'a Truth, predicted: &'a Predictions) -> Self {
         let predicted = predicted.get(&truth.number).map_or(&[][..], Vec::as_slice);
         let predicted: Vec<(String, &Detection)> =
             predicted.iter().filter_map(|one| Some((class(one)?, one))).collect();
@@ -80,10 +94,10 @@ impl<'a> Frame<'a> {
             let shape = shapes.get(class.as_str()).copied().unwrap_or(unseen);
             let polygon = match shape {
                 Shapes::Boxes => None,
-                Shapes::Polygons => Some(one.shape().corners()),
-                Shapes::Both => one.polygon.clone(),
+                Shapes::Polygons => Some(Cow::Owned(one.shape().corners())),
+                Shapes::Both => one.polygon.as_deref().map(Cow::Borrowed),
             };
-            Some((class, Detection { polygon, ..one.clone() }))
+            Some(Object { class, bbox: one.bbox, polygon })
         });
         Self { number: truth.number, image: truth.image, truth: objects.collect(), predicted }
     }
@@ -91,7 +105,7 @@ impl<'a> Frame<'a> {
     /// Whatever the size of the image, on the canvas of all.
     fn f1(&self, thresholds: &[f32]) -> f64 {
         mean_f1(self.truth.len(), self.predicted.len(), thresholds, |one, other| {
-            polygon_iou(&self.truth[one].1.shape(), &self.predicted[other].1.shape(), None)
+            polygon_iou(&self.truth[one].shape(), &self.predicted[other].1.shape(), None)
         })
     }
 }
@@ -105,7 +119,7 @@ fn class(one: &Detection) -> Option<String> {
 /// A class's objects in the frame of each number, and what was predicted of it, in the order of the frames.
 #[derive(Default)]
 struct Class<'a> {
-    truth: HashMap<i64, Vec<(&'a Detection, bool)>>,
+    truth: HashMap<i64, Vec<(&'a Object<'a>, bool)>>,
     predicted: Vec<(f64, i64, &'a Detection)>,
 }
 
@@ -113,8 +127,9 @@ fn find(frames: &[Frame<'_>]) -> Pillars {
     let images: HashMap<i64, Option<Size>> = frames.iter().map(|frame| (frame.number, frame.image)).collect();
     let mut classes: BTreeMap<&str, Class<'_>> = BTreeMap::new();
     for frame in frames {
-        for (class, one) in &frame.truth {
-            classes.entry(class).or_default().truth.entry(frame.number).or_default().push((one, false));
+        for one in &frame.truth {
+            let class = classes.entry(&one.class).or_default();
+            class.truth.entry(frame.number).or_default().push((one, false));
         }
         for (class, one) in &frame.predicted {
             // A score that is no number counts as certain.
@@ -155,7 +170,7 @@ impl Class<'_> {
         let mut found = Vec::with_capacity(self.predicted.len());
         for (_, number, predicted) in &self.predicted {
             let image = images.get(number).copied().flatten();
-            let mut best: Option<(f64, &mut (&Detection, bool))> = None;
+            let mut best: Option<(f64, &mut (&Object<'_>, bool))> = None;
             for object in self.truth.get_mut(number).into_iter().flatten().filter(|(_, taken)| !taken) {
                 let iou = polygon_iou(&predicted.shape(), &object.0.shape(), image);
                 if iou > best.as_ref().map_or(0.0, |(best, _)| *best) {
@@ -174,7 +189,7 @@ impl Class<'_> {
     }
 }
 
-fn area_ratio(object: &Detection, image: Option<Size>) -> f64 {
+fn area_ratio(object: &Object<'_>, image: Option<Size>) -> f64 {
     let [x1, y1, x2, y2] = object.bbox.map(|at| at as f64);
     let (width, height) = image.unwrap_or(IMAGE);
     (x2 - x1).max(0.0) * (y2 - y1).max(0.0) / (f64::from(height) * f64::from(width)).max(1.0)
