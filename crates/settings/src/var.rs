@@ -5,6 +5,8 @@
 pub enum Section {
     /// Bittensor wallet, network and subnet.
     Wallet,
+    /// The accounts that a Turbo Vision miner has.
+    OpenMiner,
     /// The private-track miner of subnet 44.
     PrivateMiner,
     /// The operator's own private image repository.
@@ -17,18 +19,22 @@ pub enum Section {
     Generator,
     /// The paid services that it calls.
     Services,
+    /// How a Turbo Vision miner is deployed and rehearsed.
+    TurboVision,
     /// Adit's own: limits, predictor, logging.
     Adit,
 }
 
 impl Section {
     /// Every section in the order of `env.example`, and then of `.env.gen_miner.template`.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Wallet,
+        Self::OpenMiner,
         Self::PrivateMiner,
         Self::DockerHub,
         Self::FiberSecurity,
         Self::Toggles,
+        Self::TurboVision,
         Self::Adit,
         Self::Generator,
         Self::Services,
@@ -39,12 +45,14 @@ impl Section {
     pub fn title(self) -> &'static str {
         match self {
             Self::Wallet => "💰 Bittensor Wallet Configuration",
+            Self::OpenMiner => "🤖 Chutes & Hugging Face Integration",
             Self::PrivateMiner => "⛏️ PRIVATE TRACK MINER",
             Self::DockerHub => "DockerHub - miners use their own private repo",
             Self::FiberSecurity => "Fiber security",
             Self::Toggles => "Security toggles (default: true)",
             Self::Generator => "Generative miner (subnet 34)",
             Self::Services => "Generation services (subnet 34)",
+            Self::TurboVision => "Turbo Vision (every one optional)",
             Self::Adit => "Adit (every one optional)",
         }
     }
@@ -105,7 +113,9 @@ impl Var {
 }
 
 use Example::{Commented, Set};
-use Section::{Adit, DockerHub, FiberSecurity, Generator, PrivateMiner, Services, Toggles, Wallet};
+use Section::{
+    Adit, DockerHub, FiberSecurity, Generator, OpenMiner, PrivateMiner, Services, Toggles, TurboVision, Wallet,
+};
 
 macro_rules! declare {
     ($($constant:ident = $var:expr;)*) => {
@@ -132,6 +142,17 @@ declare! {
         "Network name (finney, test, local) or websocket URL for commands that ask the chain or write to it.").or("finney");
     SUBTENSOR_FALLBACK = public("BITTENSOR_SUBTENSOR_FALLBACK", Wallet, Set("wss://test.finney.opentensor.ai:443"),
         "Network name or websocket URL that those commands use when the endpoint does not answer. A node of another chain is noticed and not used.");
+
+    CHUTES_API_KEY = public("CHUTES_API_KEY", OpenMiner, Set("cpk_xx.x.x"),
+        "API key of chutes.ai, of an account that may deploy.").secret();
+    CHUTES_USERNAME = public("CHUTES_USERNAME", OpenMiner, Set("xx"),
+        "The account's name at chutes.ai.");
+    HF_USER = public("HF_USER", OpenMiner, Set("Your_hf_user"),
+        "The account's name at Hugging Face; models go to its repository ScoreVision.").also(&["HUGGINGFACE_USERNAME"]);
+    HF_TOKEN = public("HF_TOKEN", OpenMiner, Set("hf_xxx"),
+        "Access token of Hugging Face that may write.").also(&["HUGGINGFACE_API_KEY"]).secret();
+    CHUTES_HF_TOKEN = public("CHUTES_HF_TOKEN", OpenMiner, Commented("hf_xxx"),
+        "Access token of Hugging Face that may only read: the chute gets it, as its secret HF_TOKEN, to fetch the model while the repository is private.").secret();
 
     MINER_PORT = public("MINER_PORT", PrivateMiner, Set("8000"),
         "TCP port that the miner listens on, 1 to 65535; 0 takes a free one.").or("8000");
@@ -254,6 +275,47 @@ declare! {
         "A file to read instead of the nearest .env; only the process environment can name it.");
     LOG = public("ADIT_LOG", Adit, Commented("info"),
         "Log level: error, warn, info, debug or trace.").or("info");
+
+    CHUTE_TEMPLATES = public("PATH_CHUTE_TEMPLATES", TurboVision, Commented("scorevision/chute_template"),
+        "Folder with the chute template. Default: that path in the working directory, a parent of it, or a parent of the program.");
+    CHUTE_MAIN = public("FILENAME_CHUTE_MAIN", TurboVision, Commented("chute.py.j2"),
+        "The template's main file, which the others are pasted into.").or("chute.py.j2");
+    CHUTE_SCHEMAS = public("FILENAME_CHUTE_SCHEMAS", TurboVision, Commented("schemas.py"),
+        "The template's file with the documents that go in and out.").or("schemas.py");
+    CHUTE_SETUP = public("FILENAME_CHUTE_SETUP_UTILS", TurboVision, Commented("setup.py"),
+        "The template's file with the image and what it runs on.").or("setup.py");
+    CHUTE_LOAD = public("FILENAME_CHUTE_LOAD_UTILS", TurboVision, Commented("load.py"),
+        "The template's file that loads the model.").or("load.py");
+    CHUTE_PREDICT = public("FILENAME_CHUTE_PREDICT_UTILS", TurboVision, Commented("predict.py"),
+        "The template's file that answers challenges.").or("predict.py");
+    CHUTES_ENDPOINT = public("CHUTES_MINERS_ENDPOINT", TurboVision, Commented("https://api.chutes.ai"),
+        "Base URL of Chutes' API.").also(&["CHUTES_API_URL"]).or("https://api.chutes.ai");
+    CHUTES_REGISTRATION = public("ADIT_CHUTES_REGISTRATION_URL", TurboVision, Commented("https://rtok.chutes.ai"),
+        "Base URL where accounts of Chutes are registered.").or("https://rtok.chutes.ai");
+    CHUTE_BASE_URL = public("CHUTES_MINER_BASE_URL_TEMPLATE", TurboVision, Commented("https://{slug}.chutes.ai"),
+        "Base URL of a chute; {slug} stands for its slug.").or("https://{slug}.chutes.ai");
+    CHUTE_PREDICT_PATH = public("CHUTES_MINER_PREDICT_ENDPOINT", TurboVision, Commented("predict"),
+        "Path at which a chute answers challenges.").or("predict");
+    CHUTES_CONFIG = public("CHUTES_CONFIG_PATH", TurboVision, Commented("~/.chutes/config.ini"),
+        "The file that `chutes register` writes. The chutes program signs in with it, and so does Adit where CHUTES_API_KEY is not set.").or("~/.chutes/config.ini");
+    CHUTES_PROGRAM = public("ADIT_CHUTES", TurboVision, Commented("chutes"),
+        "The chutes program, which builds and deploys: pip install -U chutes.").or("chutes");
+    HF_ENDPOINT = public("HF_ENDPOINT", TurboVision, Commented("https://huggingface.co"),
+        "Base URL of Hugging Face.").or("https://huggingface.co");
+    HF_CONCURRENCY = public("HUGGINGFACE_CONCURRENCY", TurboVision, Commented("2"),
+        "Files that are uploaded at once, 1 to 16.").or("2");
+    LOCAL_CHUTE_PORT = public("ADIT_LOCAL_CHUTE_PORT", TurboVision, Commented("8000"),
+        "TCP port of the chute on this machine, 1 to 65535; 0 takes a free one.").or("8000");
+    PETNAME_VERSION = public("ADIT_PETNAME_VERSION", TurboVision, Commented("2.6"),
+        "Which list nicknames are picked from: 2.6, which upstream pins, or 2.9, which pip would install.").or("2.6");
+    SCORE_API = public("SCOREVISION_API", TurboVision, Commented("https://api.scorevision.io"),
+        "Base URL of Score's API of challenges.").or("https://api.scorevision.io");
+    WINNERS_INDEX_URL = public("SCOREVISION_WINNERS_INDEX_URL", TurboVision, Commented("https://turbo.scoredata.me/manako/winners/index.json"),
+        "URL of the index of what the validators published about winners.").or("https://turbo.scoredata.me/manako/winners/index.json");
+    RESULTS_URL = public("ADIT_RESULTS_URL", TurboVision, Commented("https://turbo.scoredata.me/manako/index.json"),
+        "URL of the index of the validators' evaluations.").or("https://turbo.scoredata.me/manako/index.json");
+    CACHE_DIR = public("SCOREVISION_CACHE_DIR", TurboVision, Commented("~/.cache/scorevision/blocks"),
+        "Directory for what was fetched and does not change, such as the published template.").or("~/.cache/scorevision/blocks");
 
     GENERATOR_NETUID = public("BT_NETUID", Generator, Set("379    # 34 for mainnet, 379 for testnet"),
         "Subnet number: 34 on mainnet, 379 on testnet.").or("379");
