@@ -92,11 +92,34 @@ impl Canvas {
         along.min(across)
     }
 
+    /// Where the pitch's corner lies, in metres from the picture's.
+    fn corner(&self) -> Point {
+        let scale = self.scale();
+        Point((self.width as f64 / scale - LENGTH) / 2.0, (self.height as f64 / scale - WIDTH) / 2.0)
+    }
+
+    /// A place in pixels.
+    pub(crate) fn pixel(&self, place: Point) -> (f64, f64) {
+        let Point(x, y) = (place + self.corner()) * self.scale();
+        (x, y)
+    }
+
+    /// The pixels of a disc: first column and row, and those behind the last ones.
+    pub(crate) fn bounds(&self, centre: Point, radius: f64) -> [i64; 4] {
+        // A pixel is coloured where its centre is in the disc.
+        let reach = Point(radius, radius);
+        let (left, top) = self.pixel(centre - reach);
+        let (right, bottom) = self.pixel(centre + reach);
+        let first = |edge: f64, end: usize| (edge - 0.5).ceil().clamp(0.0, end as f64) as i64;
+        let behind = |edge: f64, end: usize| (edge + 0.5).floor().clamp(0.0, end as f64) as i64;
+        let (width, height) = (self.width, self.height);
+        [first(left, width), first(top, height), behind(right, width), behind(bottom, height)]
+    }
+
     /// Colours each pixel whose centre lies in the box and for which `colour` has one.
     fn fill(&mut self, (low, high): (Point, Point), colour: impl Fn(Point) -> Option<Colour>) {
         let scale = self.scale();
-        let left = (self.width as f64 / scale - LENGTH) / 2.0;
-        let top = (self.height as f64 / scale - WIDTH) / 2.0;
+        let Point(left, top) = self.corner();
         // A cast from f64 saturates: what lies outside the picture ends at its edge.
         let column = |x: f64| ((x + left) * scale) as usize;
         let row = |y: f64| ((y + top) * scale) as usize;
