@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use adit_chain::{ChainError, SubmitError};
 use adit_docker::hub::HubError;
 use adit_docker::{ContextError, EngineError};
+use adit_http_server::ClipHostError;
 use adit_keys::KeyFileError;
 use adit_private_track::deployment::TargetError;
-use adit_private_track::rehearsal::ClipHostError;
 use adit_private_track::{ConfigError, StartError};
 
 /// An error for the terminal.

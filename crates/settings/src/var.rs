@@ -114,7 +114,8 @@ impl Var {
 
 use Example::{Commented, Set};
 use Section::{
-    Adit, DockerHub, FiberSecurity, Generator, OpenMiner, PrivateMiner, Services, Toggles, TurboVision, Wallet,
+    Adit, DockerHub, FiberSecurity, Generator, OpenMiner, PrivateMiner, Services, Toggles, TurboVision,
+    Wallet,
 };
 
 macro_rules! declare {

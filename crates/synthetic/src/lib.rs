@@ -186,7 +186,11 @@ mod tests {
                 ];
                 // A disc's outermost row may hold no pixel's centre.
                 for (said, seen) in ball.bbox.iter().zip(seen) {
-                    assert!((said - seen).abs() <= 1, "{width}x{height} frame {index}: {:?} {seen}", ball.bbox);
+                    assert!(
+                        (said - seen).abs() <= 1,
+                        "{width}x{height} frame {index}: {:?} {seen}",
+                        ball.bbox
+                    );
                 }
                 for object in &objects {
                     let [left, top, right, bottom] = object.bbox;

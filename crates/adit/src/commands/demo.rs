@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use adit_auth::{Dialect, GateConfig, Policy, StakeGate};
 use adit_chain::StakeSource;
+use adit_http_server::ClipHost;
 use adit_keys::{Hotkey, Keypair};
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client};
 use adit_predictor::{Wanted, WorkerConfig, python_program};
-use adit_private_track::rehearsal::{ClipHost, Plan, Report, Sender, rehearse};
+use adit_private_track::rehearsal::{Plan, Report, Sender, rehearse};
 use adit_private_track::{Config, PredictorChoice, Server};
 use adit_scoring::soccer::Event;
 use adit_settings::{Environment, var};

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
+use adit_http_server::ClipHost;
 use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, Client};
-use adit_private_track::rehearsal::{Attempt, ClipHost, Outcome, Plan, Report, SpotCheck, rehearse};
+use adit_private_track::rehearsal::{Attempt, Outcome, Plan, Report, SpotCheck, rehearse};
 use adit_private_track::spot_check::SPOT_CHECK_BUDGET;
 use adit_private_track::{ConfigError, own_hotkey};
 use adit_scoring::soccer::{Event, Prediction, Truth, Verdict};

@@ -2,9 +2,8 @@
 //! read back and scored as its validator would.
 //!
 //! [`Plan`] says what is sent, [`rehearse`] sends it, and the [`Report`] holds what came back. A clip
-//! on disk is served to the miner by [`ClipHost`].
+//! on disk is served to the miner by [`ClipHost`](adit_http_server::ClipHost).
 
-mod clip_host;
 mod exchange;
 mod report;
 
@@ -20,8 +19,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-pub(crate) use clip_host::path_and_query;
-pub use clip_host::{ClipHost, ClipHostError};
 pub(crate) use exchange::{Terms, ask, comparable, ready};
 pub use report::{Attempt, Outcome, Report, SpotCheck};
 

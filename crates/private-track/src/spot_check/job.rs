@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
-use crate::rehearsal::{ClipHostError, Outcome, comparable};
+use crate::rehearsal::{Outcome, comparable};
 use crate::wire::response::{self, ReadError};
 
 /// Largest list of jobs in bytes.
@@ -89,7 +89,7 @@ pub enum JobError {
     },
     /// The clips cannot be served.
     #[error(transparent)]
-    ClipHost(#[from] ClipHostError),
+    ClipHost(#[from] adit_http_server::ClipHostError),
 }
 
 /// Reads a list of jobs, 64 MiB at most.

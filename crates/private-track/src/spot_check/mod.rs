@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adit_http_server::{ClipHost, path_and_query};
 use adit_outbound::Client;
 use adit_scoring::soccer::Era;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -22,7 +23,7 @@ use url::Url;
 pub use job::{Job, JobError, jobs_from_journal, read_jobs};
 pub use verdict::{Reason, Status, Verdict};
 
-use crate::rehearsal::{ClipHost, Terms, ask, path_and_query, ready};
+use crate::rehearsal::{Terms, ask, ready};
 use job::Live;
 
 /// The host that the check puts in place of the clip's own.

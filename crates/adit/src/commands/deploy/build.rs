@@ -8,8 +8,8 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::Deployment;
-use super::say::{Say, Step, size};
 use crate::cli::deploy::DeployPtMiner;
+use crate::commands::say::{Say, Step, size};
 use crate::failure::Failure;
 
 /// Label with the digest of all that the image was built from.

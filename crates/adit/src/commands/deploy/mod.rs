@@ -5,14 +5,11 @@
 
 mod build;
 mod commit;
-mod element;
 mod plan;
 mod push;
-mod say;
 mod start;
 
 pub(super) use push::{docker_login, hub_api};
-pub(super) use say::size;
 pub(super) use start::gpus;
 
 use std::process::ExitCode;
@@ -26,8 +23,8 @@ use serde_json::json;
 use tokio::signal::ctrl_c;
 
 use self::commit::Committing;
-use self::say::{Say, Step};
 use super::block_on;
+use super::say::{Say, Step};
 use super::spot_check::{self, Stage};
 use crate::cli::deploy::DeployPtMiner;
 use crate::failure::Failure;
@@ -166,12 +163,8 @@ async fn preflight(env: &Environment, args: DeployPtMiner, say: &mut Say) -> Res
         push::look_at_account(&target).await?;
     }
     let (context, build) = build::prepare(&args, &root, &target, &baked)?;
-    let committing = if args.commits() {
-        let hotkey = wallet.hotkey_address()?;
-        Some(commit::prepare(&env, &args, netuid, &wallet, hotkey, say).await?)
-    } else {
-        None
-    };
+    let committing =
+        if args.commits() { Some(commit::prepare(&env, &args, netuid, &wallet, say).await?) } else { None };
     let spot_check = committing.is_some() && !args.dry_run && wants_spot_check(&args)?;
     let predictor = baked.predictor;
     Ok(Deployment {

@@ -4,8 +4,8 @@ use adit_private_track::deployment::{Sharing, worker_variables};
 use adit_settings::var;
 use serde_json::{Value, json};
 
-use super::say::{Say, Step};
-use super::{Deployment, build, commit, start};
+use super::{Deployment, build, start};
+use crate::commands::say::{Say, Step};
 use crate::failure::Failure;
 
 /// Stands for a digest that only the push will tell.
@@ -41,8 +41,9 @@ pub(super) async fn show(deployment: &Deployment, say: &mut Say) -> Result<(), F
             Some(committing) => {
                 let text = committing.text(deployment, UNKNOWN);
                 say.begin(Step::Commit, format_args!("Would commit on subnet {}: {text}", deployment.netuid));
-                let call = commit::call(deployment.netuid, &text)?;
-                let plan = committing.chain.dry_run(&call, &committing.hotkey).await?;
+                let committer = &committing.committer;
+                let call = committer.call(&text)?;
+                let plan = committer.chain.dry_run(&call, &committer.hotkey).await?;
                 let facts = json!({
                     "text": text, "signer": plan.signer.to_string(), "fee_rao": plan.fee.0, "nonce": plan.nonce,
                     "call_bytes": plan.call_data.len(), "spec_version": plan.spec_version,

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Deployment;
-use super::say::{Say, Step, size};
+use crate::commands::say::{Say, Step, size};
 use crate::failure::Failure;
 
 pub(super) async fn push(deployment: &Deployment, image: &Image, say: &mut Say) -> Result<Stored, Failure> {

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::Deployment;
-use super::say::{Say, Step};
+use crate::commands::say::{Say, Step};
 use crate::failure::Failure;
 
 /// Label with the digest of everything that the container got.

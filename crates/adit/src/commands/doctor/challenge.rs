@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use adit_auth::{Dialect, StakeGate};
+use adit_http_server::ClipHost;
 use adit_keys::Keypair;
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client};
 use adit_private_track::Config;
-use adit_private_track::rehearsal::{Attempt, ClipHost, Outcome, Plan, Sender, rehearse};
+use adit_private_track::rehearsal::{Attempt, Outcome, Plan, Sender, rehearse};
 use adit_synthetic::{Match, MatchFormat};
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout_at};

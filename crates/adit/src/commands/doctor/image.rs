@@ -11,7 +11,7 @@ use super::registry::{self, Shown};
 use super::server::Server;
 use super::sv::{DEPLOY, Miner};
 use super::{Check, Status};
-use crate::commands::deploy::size;
+use crate::commands::say::size;
 use crate::failure::Failure;
 
 const NAME: &str = "image";

@@ -10,8 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use adit_chain::{Call, Chain, Endpoints, Field, Limits, Netuid};
+use adit_http_server::ClipHost;
 use adit_private_track::deployment::Commitment;
-use adit_private_track::rehearsal::ClipHost;
 use adit_stand_in::docker_hub::DockerHub;
 use adit_stand_in::local_chain::{LocalChain, newest_metadata};
 use adit_stand_in::node::{Node, NodeScript};

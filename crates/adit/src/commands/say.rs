@@ -12,7 +12,7 @@ use crate::failure::Failure;
 
 /// The steps, as JSON and failures name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Preflight,
     Build,
     Repository,
@@ -24,7 +24,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Preflight => "preflight",
             Self::Build => "build",
@@ -39,7 +39,7 @@ impl Step {
 }
 
 /// Where a deployment stands, and how it is told.
-pub(super) struct Say {
+pub(crate) struct Say {
     json: bool,
     step: Step,
     steps: Vec<Value>,
@@ -47,24 +47,24 @@ pub(super) struct Say {
 }
 
 impl Say {
-    pub(super) fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         Self { json, step: Step::Preflight, steps: Vec::new(), warnings: Vec::new() }
     }
 
     /// The step that goes on from here.
-    pub(super) fn begin(&mut self, step: Step, line: impl Display) {
+    pub(crate) fn begin(&mut self, step: Step, line: impl Display) {
         self.step = step;
         self.line(line);
     }
 
-    pub(super) fn line(&self, line: impl Display) {
+    pub(crate) fn line(&self, line: impl Display) {
         if !self.json {
             println!("{line}");
         }
     }
 
     /// The step is done, or held already. `facts` go into the JSON.
-    pub(super) fn done(&mut self, line: impl Display, already: bool, facts: Value) {
+    pub(crate) fn done(&mut self, line: impl Display, already: bool, facts: Value) {
         self.line(format_args!("✓ {line}"));
         if already {
             self.line("  (it was so already)");
@@ -73,13 +73,13 @@ impl Say {
         self.steps.push(json!({"step": self.step.name(), "status": status, "facts": facts}));
     }
 
-    pub(super) fn skipped(&mut self, step: Step, line: impl Display) {
+    pub(crate) fn skipped(&mut self, step: Step, line: impl Display) {
         self.line(format_args!("⊘ {line}"));
         self.steps.push(json!({"step": step.name(), "status": "skipped", "facts": {}}));
     }
 
     /// What is no failure but should be known.
-    pub(super) fn warn(&mut self, text: impl Display) {
+    pub(crate) fn warn(&mut self, text: impl Display) {
         let text = text.to_string();
         if !self.json {
             println!("⚠ {text}");
@@ -88,14 +88,14 @@ impl Say {
     }
 
     /// What to do by hand.
-    pub(super) fn by_hand(&mut self, step: Step, text: impl Display) {
+    pub(crate) fn by_hand(&mut self, step: Step, text: impl Display) {
         self.line(format_args!("→ {text}"));
         self.steps
             .push(json!({"step": step.name(), "status": "by hand", "facts": {"todo": text.to_string()}}));
     }
 
     /// The end, of whichever kind.
-    pub(super) fn end(mut self, failure: Option<&Failure>) {
+    pub(crate) fn end(mut self, failure: Option<&Failure>) {
         if let Some(failure) = failure {
             let (what, hint) = failure.parts();
             let step = self.step.name();
@@ -119,7 +119,7 @@ impl Say {
     }
 
     /// A bar for a build or a transfer; without a terminal none.
-    pub(super) fn bar(&self) -> Bar {
+    pub(crate) fn bar(&self) -> Bar {
         let target = if self.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target);
         bar.enable_steady_tick(Duration::from_millis(120));
@@ -132,14 +132,14 @@ impl Say {
 }
 
 /// One line that changes: the newest of a build, or the bytes of all layers together.
-pub(super) struct Bar {
+pub(crate) struct Bar {
     bar: ProgressBar,
     layers: Vec<(String, u64, u64)>,
     json: bool,
 }
 
 impl Bar {
-    pub(super) fn show(&mut self, progress: Progress) {
+    pub(crate) fn show(&mut self, progress: Progress) {
         match progress {
             Progress::Line(line) => {
                 tracing::debug!("{line}");
@@ -195,7 +195,7 @@ impl Drop for Bar {
 }
 
 /// Bytes for a reader: in MB or GB, as registries count them.
-pub(in crate::commands) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1_000_000_000 {
         format!("{:.1} MB", bytes as f64 / 1e6)
     } else {

@@ -62,10 +62,7 @@ impl ClipHost {
     ///
     /// # Errors
     /// As [`ClipHost::start`].
-    pub(crate) async fn serve(
-        clips: HashMap<String, PathBuf>,
-        listen: SocketAddr,
-    ) -> Result<Self, ClipHostError> {
+    pub async fn serve(clips: HashMap<String, PathBuf>, listen: SocketAddr) -> Result<Self, ClipHostError> {
         for path in clips.values() {
             std::fs::File::open(path).map_err(|source| ClipHostError::Clip { path: path.clone(), source })?;
         }
@@ -83,7 +80,8 @@ impl ClipHost {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -101,7 +99,8 @@ impl Drop for ClipHost {
 }
 
 /// What [`ClipHost::serve`] knows a URL by.
-pub(crate) fn path_and_query(url: &Url) -> &str {
+#[must_use]
+pub fn path_and_query(url: &Url) -> &str {
     url[Position::BeforePath..Position::AfterQuery].trim_end_matches('?')
 }
 
