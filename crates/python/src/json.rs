@@ -175,6 +175,38 @@ impl From<&str> for Json {
     }
 }
 
+/// An object of texts as Python's `json.dumps` writes it by default: blanks behind commas and colons, everything
+/// beyond ASCII escaped.
+#[must_use]
+pub fn dumps<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let fields: Vec<String> =
+        fields.into_iter().map(|(key, value)| format!("{}: {}", ascii(key), ascii(value))).collect();
+    format!("{{{}}}", fields.join(", "))
+}
+
+/// A text in quotes, everything beyond ASCII escaped.
+fn ascii(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in text.chars() {
+        // Writing to a string does not fail.
+        let _ = match character {
+            '"' | '\\' => write!(quoted, "\\{character}"),
+            '\u{8}' => write!(quoted, "\\b"),
+            '\u{c}' => write!(quoted, "\\f"),
+            '\n' => write!(quoted, "\\n"),
+            '\r' => write!(quoted, "\\r"),
+            '\t' => write!(quoted, "\\t"),
+            ' '..='~' => write!(quoted, "{character}"),
+            _ => character
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .try_for_each(|unit| write!(quoted, "\\u{unit:04x}")),
+        };
+    }
+    quoted.push('"');
+    quoted
+}
+
 fn write_string(text: &str, out: &mut String) {
     // serde_json escapes the same characters in the same way as Python does.
     out.push_str(&serde_json::to_string(text).expect("a string is always JSON"));
@@ -201,6 +233,11 @@ mod tests {
                     .prop_map(|entries| Json::Object(Box::new(entries.into_iter().collect()))),
             ]
         })
+    }
+
+    #[test]
+    fn what_is_beyond_ascii_is_escaped_as_python_does() {
+        assert_eq!(super::ascii("Dé\"\\\n\u{8}\u{7f}😀"), r#""D\u00e9\"\\\n\b\u007f\ud83d\ude00""#);
     }
 
     proptest! {

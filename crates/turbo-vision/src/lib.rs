@@ -3,5 +3,7 @@
 //! So far: what a revision of a model is called, there and on Hugging Face ([`names`]), and how validators read what a
 //! miner answers ([`documents`]). What they make of it is `adit-scoring`'s.
 
+pub mod commitment;
 pub mod documents;
 pub mod names;
+pub mod results;

@@ -1,9 +1,8 @@
 //! The text that is committed on chain (section 8.3): the current form, which validators of both
 //! generations read.
 
-use std::fmt::Write as _;
-
 use adit_keys::Hotkey;
+use adit_python::json::dumps;
 
 /// Which image answers for a hotkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +24,7 @@ impl Commitment {
     #[must_use]
     pub fn text(&self) -> String {
         let hotkey = self.hotkey.to_string();
-        let fields = [
+        dumps([
             ("role", "miner"),
             ("track", "private"),
             ("image_repo", &self.image_repo),
@@ -33,10 +32,7 @@ impl Commitment {
             ("image_digest", &self.image_digest),
             ("element_id", &self.element_id),
             ("hotkey", &hotkey),
-        ];
-        let fields: Vec<String> =
-            fields.iter().map(|(key, value)| format!("{}: {}", quoted(key), quoted(value))).collect();
-        format!("{{{}}}", fields.join(", "))
+        ])
     }
 
     /// Reads such a text; `None` where it is another kind of commitment.
@@ -56,29 +52,6 @@ impl Commitment {
             hotkey: field("hotkey")?.parse().ok()?,
         })
     }
-}
-
-/// A text in quotes, everything beyond ASCII escaped.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for character in text.chars() {
-        // Writing to a string does not fail.
-        let _ = match character {
-            '"' | '\\' => write!(quoted, "\\{character}"),
-            '\u{8}' => write!(quoted, "\\b"),
-            '\u{c}' => write!(quoted, "\\f"),
-            '\n' => write!(quoted, "\\n"),
-            '\r' => write!(quoted, "\\r"),
-            '\t' => write!(quoted, "\\t"),
-            ' '..='~' => write!(quoted, "{character}"),
-            _ => character
-                .encode_utf16(&mut [0; 2])
-                .iter()
-                .try_for_each(|unit| write!(quoted, "\\u{unit:04x}")),
-        };
-    }
-    quoted.push('"');
-    quoted
 }
 
 #[cfg(test)]
@@ -106,11 +79,6 @@ mod tests {
         );
         assert_eq!(commitment().text(), expected);
         assert_eq!(Commitment::parse(&expected), Some(commitment()));
-    }
-
-    #[test]
-    fn what_is_beyond_ascii_is_escaped_as_python_does() {
-        assert_eq!(quoted("Dé\"\\\n\u{8}\u{7f}😀"), r#""D\u00e9\"\\\n\b\u007f\ud83d\ude00""#);
     }
 
     #[test]
