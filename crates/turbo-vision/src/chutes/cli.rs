@@ -1,0 +1,745 @@
+//! The two steps that are left to the platform's own program: building an image and deploying a chute, for which it runs
+//! the chute's script (Turbo Vision reference, sections 3 and 5.2).
+//!
+//! Its exit status says little: most failures end with 0. So a step is done when [`Api`] shows it. Both steps look first
+//! and may be repeated: what is there already is not done again.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+
+use super::logs::Lines;
+use super::{Api, ChuteInfo, ChutesError, Config, ConfigError, ImageInfo, ids, jittered};
+
+/// Lines that an error carries.
+const TAIL: usize = 30;
+/// How long what a program wrote last may take to arrive after its end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Pause between two looks at an image that is being built.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long the platform may take to show what the program says it has sent.
+const SETTLE: Duration = Duration::from_secs(20);
+/// How long the version may take; Python's start is slow on a cold disk.
+const VERSION: Duration = Duration::from_secs(30);
+
+/// What the program is given of the world, and nothing else.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// `PATH`.
+    pub search_path: OsString,
+    /// `HOME`; Hugging Face keeps what it downloads below it.
+    pub home: PathBuf,
+    /// The account's `config.ini`.
+    pub config: PathBuf,
+    /// `HF_TOKEN`: the script downloads the model's files while it is imported, and the repository may be private.
+    pub hugging_face_token: Option<SecretString>,
+    /// Other variables, such as `HF_ENDPOINT` or `SSL_CERT_FILE`. None that holds a secret.
+    pub others: Vec<(OsString, OsString)>,
+    /// Secrets that the program does not get, and that no line may show even so.
+    pub hidden: Vec<SecretString>,
+}
+
+/// What is to be built and deployed.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// The folder with the script; the program runs there.
+    pub folder: &'a Path,
+    /// The script's name without `.py`. It defines `chute`.
+    pub module: &'a str,
+    /// The name of the chute and of its image.
+    pub name: &'a str,
+    /// The image's tag.
+    pub tag: &'a str,
+}
+
+/// What Chutes has under a name already.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// Nothing.
+    Nothing,
+    /// An image, built or not, and no chute.
+    Image(ImageInfo),
+    /// The chute with this very script.
+    Deployed(ChuteInfo),
+    /// The chute with another script of the same revision: deploying replaces it.
+    Outdated(ChuteInfo),
+    /// The chute of another revision, which has the same nickname by chance.
+    Taken {
+        /// That chute.
+        chute: ChuteInfo,
+        /// Its revision, where its script names one.
+        revision: Option<String>,
+    },
+}
+
+/// A step that failed. [`CliError::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The program is nowhere.
+    #[error("the program `chutes` is not found{}", .named.as_ref().map(|path| format!(" at {}", path.display())).unwrap_or_default())]
+    NoProgram {
+        /// Where the settings say it is.
+        named: Option<PathBuf>,
+    },
+    /// It cannot be started.
+    #[error("{program} cannot be started: {error}")]
+    NotStarted {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The script cannot be read.
+    #[error("the script {path} cannot be read: {error}")]
+    Script {
+        /// The script.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The name belongs to another revision.
+    #[error("the chute `{name}` ({chute_id}) is that of {}", .revision.as_ref().map_or_else(|| "another model".to_owned(), |revision| format!("revision {revision}")))]
+    Taken {
+        /// The chute's name.
+        name: String,
+        /// The chute's id.
+        chute_id: String,
+        /// The revision in its script.
+        revision: Option<String>,
+    },
+    /// The build failed at Chutes.
+    #[error("the image `{name}:{tag}` ({image_id}) was not built: {why}")]
+    BuildFailed {
+        /// The image's name.
+        name: String,
+        /// Its tag.
+        tag: String,
+        /// Its id.
+        image_id: String,
+        /// The platform's word for it.
+        why: String,
+        /// The end of the build's log.
+        tail: Vec<String>,
+    },
+    /// Deploying needs an image that is built.
+    #[error("there is no built image `{name}:{tag}` to deploy")]
+    NoImage {
+        /// The image's name.
+        name: String,
+        /// Its tag.
+        tag: String,
+    },
+    /// The program ended, and Chutes does not show what it should have done.
+    #[error("`chutes {step}` ended ({status}) and it is not done: {why}")]
+    NotDone {
+        /// `build` or `deploy`.
+        step: &'static str,
+        /// How it ended.
+        status: String,
+        /// Its last complaint, or what is missing.
+        why: String,
+        /// What it wrote last, without secrets.
+        tail: Vec<String>,
+    },
+    /// The deadline came; the program was ended.
+    #[error("`chutes {step}` was not done in time")]
+    OutOfTime {
+        /// `build` or `deploy`.
+        step: &'static str,
+        /// What it wrote last, without secrets.
+        tail: Vec<String>,
+    },
+    /// Chutes could not be asked.
+    #[error(transparent)]
+    Api(#[from] ChutesError),
+}
+
+impl CliError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoProgram { named: None } => {
+                "Install it where PATH finds it:\n    python3 -m pip install chutes".to_owned()
+            }
+            Self::NoProgram { named: Some(_) } => {
+                "Correct the setting that names it, or install it where PATH finds it and \
+                 drop the setting:\n    python3 -m pip install chutes"
+                    .to_owned()
+            }
+            Self::NotStarted { program, .. } => {
+                format!("See whether it runs by hand:\n    {} --help", program.display())
+            }
+            Self::Script { .. } => "Make the script first, then repeat the step.".to_owned(),
+            Self::Taken { chute_id, .. } => format!(
+                "Two revisions share a nickname now and then. Where the old chute is not needed:\n    chutes chutes delete \
+                 {chute_id}\nelse change something in the model and push again: a new revision has another nickname."
+            ),
+            Self::BuildFailed { image_id, .. } => format!(
+                "Correct what the end of its log names, delete the image, and build again:\n    chutes images delete \
+                 {image_id}"
+            ),
+            Self::NoImage { .. } => "Build it first, and wait until it is built and pushed.".to_owned(),
+            Self::NotDone { why, tail, .. } => {
+                let all = format!("{why}\n{}", tail.join("\n")).to_lowercase();
+                let found = [
+                    ("per 24", "24 builds and 24 deployments are allowed in 24 hours: try again later."),
+                    ("429", "24 builds and 24 deployments are allowed in 24 hours: try again later."),
+                    ("balance", "Top up the account at https://chutes.ai; a build wants 50 USD."),
+                    (
+                        "fee",
+                        "Top up the account at https://chutes.ai: the first deployment costs three hours of its GPUs.",
+                    ),
+                    (
+                        "authorization error",
+                        "The hotkey of config.ini is not accepted: `chutes login` writes it anew.",
+                    ),
+                    (
+                        "invalid request signature",
+                        "The hotkey of config.ini is not accepted, or this host's clock is wrong.",
+                    ),
+                    ("traceback", "The script failed while it was imported; the last lines say where."),
+                    (
+                        "unable to import",
+                        "The script failed while it was imported; the last lines say where.",
+                    ),
+                ];
+                let found = found.iter().find(|(mark, _)| all.contains(mark));
+                found
+                    .map_or(
+                        "What the program wrote last says why; correct it and repeat the step.",
+                        |found| found.1,
+                    )
+                    .to_owned()
+            }
+            Self::OutOfTime { .. } => {
+                "Repeat the step with more time: a build that has begun goes on at Chutes and is taken \
+                 up again."
+                    .to_owned()
+            }
+            Self::Api(error) => error.hint(),
+        }
+    }
+
+    /// What the program wrote last, oldest line first.
+    #[must_use]
+    pub fn tail(&self) -> &[String] {
+        match self {
+            Self::BuildFailed { tail, .. } | Self::NotDone { tail, .. } | Self::OutOfTime { tail, .. } => {
+                tail
+            }
+            _ => &[],
+        }
+    }
+}
+
+/// Finds the program: the one that the settings name, else `chutes` in `search_path` (`PATH`).
+///
+/// # Errors
+/// [`CliError::NoProgram`].
+pub fn find(named: Option<&Path>, search_path: &OsStr) -> Result<PathBuf, CliError> {
+    let runs = |path: &Path| {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    match named {
+        Some(path) if runs(path) => std::path::absolute(path)
+            .map_err(|error| CliError::NotStarted { program: path.to_owned(), error }),
+        Some(path) => Err(CliError::NoProgram { named: Some(path.to_owned()) }),
+        None => std::env::split_paths(search_path)
+            .map(|folder| folder.join("chutes"))
+            .find(|path| runs(path))
+            .ok_or(CliError::NoProgram { named: None }),
+    }
+}
+
+/// The program, with an account that it is ready to work for.
+#[derive(Debug)]
+pub struct Cli {
+    program: PathBuf,
+    config: Config,
+    environment: Vec<(OsString, OsString)>,
+    secrets: Vec<SecretString>,
+}
+
+impl Cli {
+    /// Looks whether the program can work for `username` at `base_url`. Nothing is sent or started.
+    ///
+    /// # Errors
+    /// Where its `config.ini` is missing, incomplete, or that of another account or API.
+    pub fn new(
+        program: PathBuf,
+        surroundings: Surroundings,
+        username: &str,
+        base_url: &str,
+    ) -> Result<Self, ConfigError> {
+        let config = Config::read(&surroundings.config)?;
+        config.check(username, base_url)?;
+        let mut environment: Vec<(OsString, OsString)> = [
+            ("PATH", surroundings.search_path),
+            ("HOME", surroundings.home.into()),
+            ("CHUTES_CONFIG_PATH", std::path::absolute(&config.path).unwrap_or(config.path.clone()).into()),
+            ("CHUTES_API_URL", base_url.trim_end_matches('/').into()),
+            // Each line comes when it is written, in one encoding, as plain text.
+            ("PYTHONUNBUFFERED", "1".into()),
+            ("PYTHONIOENCODING", "utf-8:replace".into()),
+            ("LC_ALL", "C.UTF-8".into()),
+            ("NO_COLOR", "1".into()),
+            ("HF_HUB_DISABLE_PROGRESS_BARS", "1".into()),
+        ]
+        .map(|(name, value)| (name.into(), value))
+        .into();
+        environment.extend(surroundings.others);
+        let mut secrets = surroundings.hidden;
+        secrets.push(config.seed().clone());
+        if let Some(token) = surroundings.hugging_face_token {
+            environment.push(("HF_TOKEN".into(), token.expose_secret().into()));
+            secrets.push(token);
+        }
+        // An empty text is everywhere.
+        secrets.retain(|secret| !secret.expose_secret().is_empty());
+        Ok(Self { program, config, environment, secrets })
+    }
+
+    /// The account's configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The program's version, such as `0.6.9`. It has no option for that, so the Python that it is written for is asked.
+    ///
+    /// # Errors
+    /// Where that is not found or does not say.
+    pub async fn version(&self) -> Result<String, CliError> {
+        let failed = |error| CliError::NotStarted { program: self.program.clone(), error };
+        let python = fs::read(&self.program).map_err(failed)?;
+        let python = interpreter(&python).ok_or_else(|| {
+            failed(io::Error::other("it does not begin with the line that names its Python"))
+        })?;
+        let asked = Command::new(python)
+            .args(["-c", "import importlib.metadata as m; print(m.version('chutes'))"])
+            .env_clear()
+            .envs(self.environment.iter().filter(|(name, _)| name == "PATH" || name == "HOME").cloned())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = match timeout(VERSION, asked).await {
+            Ok(output) => output.map_err(failed)?,
+            Err(_) => return Err(failed(io::Error::other("it did not tell its version in time"))),
+        };
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if !output.status.success() || version.is_empty() {
+            return Err(failed(io::Error::other("its Python has no package `chutes`")));
+        }
+        Ok(version)
+    }
+
+    /// What Chutes has under the job's name.
+    ///
+    /// # Errors
+    /// Where the script cannot be read or Chutes cannot be asked.
+    pub async fn standing(&self, api: &Api, job: Job<'_>, deadline: Instant) -> Result<Standing, CliError> {
+        let script = script(job)?;
+        let chute = api.chute(&ids::chute(&self.config.username, job.name), deadline).await?;
+        let Some(chute) = chute else {
+            let image = api.image(&self.image_id(job), deadline).await?;
+            return Ok(image.map_or(Standing::Nothing, Standing::Image));
+        };
+        if self.shows(api, job, &chute, &script, deadline).await? {
+            return Ok(Standing::Deployed(chute));
+        }
+        let code = api.code(&chute.chute_id, deadline).await?.unwrap_or_default();
+        let (deployed, ours) = (revision(&code), revision(&script));
+        if deployed.is_some() && deployed == ours {
+            return Ok(Standing::Outdated(chute));
+        }
+        Ok(Standing::Taken { chute, revision: deployed })
+    }
+
+    /// Has the image built, unless there is one, and waits until it can be run. Each line that the program writes is
+    /// handed to `line`, without secrets.
+    ///
+    /// An image does not say which revision it is of. One of this name without a chute is taken for ours: it is what a
+    /// stopped deployment leaves.
+    ///
+    /// # Errors
+    /// [`CliError::Taken`] before anything is begun; [`CliError::BuildFailed`]; [`CliError::NotDone`] where the program
+    /// ended and there is no image; [`CliError::OutOfTime`].
+    pub async fn build(
+        &self,
+        api: &Api,
+        job: Job<'_>,
+        deadline: Instant,
+        mut line: impl FnMut(&str),
+    ) -> Result<ImageInfo, CliError> {
+        if let Standing::Taken { chute, revision } = self.standing(api, job, deadline).await? {
+            return Err(taken(job, chute, revision));
+        }
+        let image_id = self.image_id(job);
+        let mut ended = Ended::default();
+        if api.image(&image_id, deadline).await?.is_none() {
+            let args = ["build", &format!("{}:chute", job.module), "--public", "--wait", "--debug"];
+            ended = self.run("build", &args, job.folder, deadline, &mut line).await?;
+        }
+        let settled = Instant::now() + SETTLE;
+        loop {
+            let image = api.image(&image_id, deadline).await?;
+            let next = Instant::now() + jittered(LOOK);
+            match image {
+                Some(image) if image.is_built() => return Ok(image),
+                Some(image) => {
+                    if let Some(why) = image.failure() {
+                        if ended.tail.is_empty() {
+                            ended.tail = self.end_of_log(api, &image_id).await;
+                        }
+                        return Err(CliError::BuildFailed {
+                            name: image.name.clone(),
+                            tag: image.tag.clone(),
+                            why: why.to_owned(),
+                            image_id,
+                            tail: ended.tail,
+                        });
+                    }
+                    line(&format!("the image is {}", image.status.as_deref().unwrap_or("being built")));
+                }
+                // A refusal is not followed by an image, so one that was said is believed.
+                None if ended.complaint().is_some() || next >= settled => {
+                    return Err(ended.not_done("build", "there is no image"));
+                }
+                None => {}
+            }
+            if next >= deadline {
+                return Err(CliError::OutOfTime { step: "build", tail: ended.tail });
+            }
+            sleep_until(next).await;
+        }
+    }
+
+    /// Has the chute deployed, unless it is, and looks whether Chutes has this very script. The first deployment's fee is
+    /// accepted.
+    ///
+    /// # Errors
+    /// [`CliError::Taken`] and [`CliError::NoImage`] before anything is begun; [`CliError::NotDone`] where the program
+    /// ended and there is no such chute; [`CliError::OutOfTime`].
+    pub async fn deploy(
+        &self,
+        api: &Api,
+        job: Job<'_>,
+        deadline: Instant,
+        mut line: impl FnMut(&str),
+    ) -> Result<ChuteInfo, CliError> {
+        match self.standing(api, job, deadline).await? {
+            Standing::Deployed(chute) => return Ok(chute),
+            Standing::Taken { chute, revision } => return Err(taken(job, chute, revision)),
+            Standing::Nothing | Standing::Image(_) | Standing::Outdated(_) => {}
+        }
+        let image = api.image(&self.image_id(job), deadline).await?;
+        if !image.is_some_and(|image| image.is_built()) {
+            return Err(CliError::NoImage { name: job.name.to_owned(), tag: job.tag.to_owned() });
+        }
+        let script = script(job)?;
+        let args = ["deploy", &format!("{}:chute", job.module), "--accept-fee", "--debug"];
+        let ended = self.run("deploy", &args, job.folder, deadline, &mut line).await?;
+        let chute_id = ids::chute(&self.config.username, job.name);
+        let settled = Instant::now() + SETTLE;
+        loop {
+            let chute = api.chute(&chute_id, deadline).await?;
+            let why = match chute {
+                Some(chute) if self.shows(api, job, &chute, &script, deadline).await? => return Ok(chute),
+                Some(_) => "the chute has another script",
+                None => "there is no chute",
+            };
+            let next = Instant::now() + jittered(Duration::from_secs(1));
+            if ended.complaint().is_some() || next >= settled || next >= deadline {
+                return Err(ended.not_done("deploy", why));
+            }
+            sleep_until(next).await;
+        }
+    }
+
+    /// The last lines of a build that has ended, as far as they can be read in a few seconds.
+    async fn end_of_log(&self, api: &Api, image_id: &str) -> Vec<String> {
+        let mut log = api.build_log(image_id, Instant::now() + SETTLE);
+        let mut tail = std::collections::VecDeque::new();
+        while let Ok(Some(line)) = log.next().await {
+            tail.push_back(self.shown(&line));
+            if tail.len() > TAIL {
+                tail.pop_front();
+            }
+        }
+        tail.into()
+    }
+
+    /// Whether a chute has this script: by its version, else by the text that Chutes shows.
+    async fn shows(
+        &self,
+        api: &Api,
+        job: Job<'_>,
+        chute: &ChuteInfo,
+        script: &str,
+        deadline: Instant,
+    ) -> Result<bool, CliError> {
+        if chute.version == ids::version(&self.image_id(job), script) {
+            return Ok(true);
+        }
+        let code = api.code(&chute.chute_id, deadline).await?;
+        Ok(code.is_some_and(|code| newlines(&code) == script))
+    }
+
+    fn image_id(&self, job: Job<'_>) -> String {
+        ids::image(&self.config.username, job.name, job.tag)
+    }
+
+    /// Runs the program in a process group of its own, which ends with this future.
+    async fn run(
+        &self,
+        step: &'static str,
+        args: &[&str],
+        folder: &Path,
+        deadline: Instant,
+        line: &mut impl FnMut(&str),
+    ) -> Result<Ended, CliError> {
+        let not_started = |error| CliError::NotStarted { program: self.program.clone(), error };
+        let mut child = Command::new(&self.program)
+            .args(args)
+            .current_dir(folder)
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(not_started)?;
+        let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+        let missing = || not_started(io::Error::other("the child has no pipes"));
+        let mut stdout = child.stdout.take().ok_or_else(missing)?;
+        let mut stderr = child.stderr.take().ok_or_else(missing)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // It asks once or twice whether to go on. Where it ends without asking, nobody reads this.
+            let _ = stdin.write_all(b"y\ny\n").await;
+        }
+
+        let mut ended = Ended::default();
+        let (mut out, mut err) = (Stream::default(), Stream::default());
+        let mut until = deadline;
+        while ended.status.is_none() || !(out.over && err.over) {
+            tokio::select! {
+                read = stdout.read_buf(&mut out.bytes), if !out.over => out.took(read),
+                read = stderr.read_buf(&mut err.bytes), if !err.over => err.took(read),
+                status = child.wait(), if ended.status.is_none() => {
+                    ended.status = Some(status.map_err(not_started)?);
+                    // What it started would hold the pipes open.
+                    group.kill();
+                    until = deadline.min(Instant::now() + LAST_WORDS);
+                }
+                () = sleep_until(until) => {
+                    if ended.status.is_some() {
+                        break;
+                    }
+                    return Err(CliError::OutOfTime { step, tail: ended.tail });
+                }
+            }
+            for text in out.lines.whole.drain(..).chain(err.lines.whole.drain(..)) {
+                let text = self.shown(&text);
+                if !text.trim().is_empty() {
+                    line(&text);
+                    ended.tail.push(text);
+                }
+            }
+            if ended.tail.len() > TAIL {
+                ended.tail.drain(..ended.tail.len() - TAIL);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// A line without secrets, colours and what a carriage return has overwritten.
+    fn shown(&self, line: &str) -> String {
+        let mut line = plain(line.rsplit('\r').next().unwrap_or_default());
+        for secret in &self.secrets {
+            line = line.replace(secret.expose_secret(), "…");
+        }
+        line
+    }
+}
+
+/// Kills a process group once.
+#[derive(Debug)]
+struct Group(Option<Pid>);
+
+impl Group {
+    fn kill(&mut self) {
+        if let Some(group) = self.0.take() {
+            // It fails only when nobody is left in the group.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// One of the program's outputs.
+#[derive(Debug, Default)]
+struct Stream {
+    bytes: bytes::BytesMut,
+    lines: Lines,
+    over: bool,
+}
+
+impl Stream {
+    fn took(&mut self, read: io::Result<usize>) {
+        self.lines.feed(&self.bytes);
+        self.bytes.clear();
+        if !matches!(read, Ok(1..)) {
+            self.over = true;
+            self.lines.end();
+        }
+    }
+}
+
+/// How the program ended.
+#[derive(Debug, Default)]
+struct Ended {
+    status: Option<ExitStatus>,
+    tail: Vec<String>,
+}
+
+impl Ended {
+    /// The last line that it wrote as an error, without what its log puts before it.
+    fn complaint(&self) -> Option<&str> {
+        let line = self.tail.iter().rev().find(|line| line.contains("| ERROR"))?;
+        Some(line.split_once(" - ").map_or(line.as_str(), |(_, text)| text))
+    }
+
+    fn not_done(self, step: &'static str, missing: &str) -> CliError {
+        let status = self.status.map_or_else(|| "not started".to_owned(), |status| status.to_string());
+        let why = self.complaint().unwrap_or(missing).to_owned();
+        CliError::NotDone { step, status, why, tail: self.tail }
+    }
+}
+
+fn taken(job: Job<'_>, chute: ChuteInfo, revision: Option<String>) -> CliError {
+    CliError::Taken { name: job.name.to_owned(), chute_id: chute.chute_id, revision }
+}
+
+/// The script as Python reads a text file.
+fn script(job: Job<'_>) -> Result<String, CliError> {
+    let path = job.folder.join(format!("{}.py", job.module));
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(newlines(&text)),
+        Err(error) => Err(CliError::Script { path, error }),
+    }
+}
+
+fn newlines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// The revision that a script names: the newer template has it in a constant, the older one in its last call with a
+/// `revision`, below the operator's own code.
+fn revision(script: &str) -> Option<String> {
+    let value = |line: &str, name: &str| {
+        let rest = line.trim_start().strip_prefix(name)?.trim_start().strip_prefix('=')?.trim_start();
+        let quote = rest.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        let value = rest[1..].split(quote).next()?;
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let constant = script.lines().find_map(|line| value(line, "HF_REPO_REVISION"));
+    constant.or_else(|| script.lines().rev().find_map(|line| value(line, "revision")))
+}
+
+/// The Python in the first line of a script, or in the second where the first is the shell that a long path needs.
+fn interpreter(script: &[u8]) -> Option<PathBuf> {
+    let text = String::from_utf8_lossy(&script[..script.len().min(4096)]).into_owned();
+    let mut lines = text.lines();
+    let first = lines.next()?.strip_prefix("#!")?.trim();
+    let path = if first == "/bin/sh" {
+        lines.next()?.strip_prefix("'''exec' ")?.trim_start_matches('"').split(['"', ' ']).next()?
+    } else {
+        first.split(' ').next()?
+    };
+    path.contains("python").then(|| path.into())
+}
+
+/// Without the sequences that colour a terminal's text, and without other control characters.
+fn plain(line: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' if rest.peek() == Some(&'[') => {
+                rest.next();
+                while rest.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+            }
+            '\t' => plain.push(' '),
+            c if c.is_control() => {}
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_script_names_its_revision() {
+        for (script, found) in [
+            ("HF_REPO_NAME = \"a/b\"\nHF_REPO_REVISION = \"abc\"\n", Some("abc")),
+            ("x(revision='v1')\n    revision='v1',\n)\n    revision='abc',\n", Some("abc")),
+            ("HF_REPO_REVISION = \"\"\n", None),
+            ("HF_REPO_REVISION = revision()\n", None),
+            ("", None),
+        ] {
+            assert_eq!(revision(script).as_deref(), found, "{script}");
+        }
+    }
+
+    #[test]
+    fn the_python_of_a_script_is_found() {
+        for (script, found) in [
+            ("#!/v/bin/python3.11\nimport sys", Some("/v/bin/python3.11")),
+            ("#!/bin/sh\n'''exec' \"/a b/bin/python\" \"$0\" \"$@\"\n", None),
+            ("#!/bin/sh\n'''exec' \"/v/bin/python\" \"$0\" \"$@\"\n", Some("/v/bin/python")),
+            ("#!/bin/sh\n'''exec' /v/bin/python \"$0\" \"$@\"\n", Some("/v/bin/python")),
+            ("#!/bin/bash\necho", None),
+            ("\u{7f}ELF", None),
+        ] {
+            assert_eq!(interpreter(script.as_bytes()), found.map(PathBuf::from), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_said_to_be_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = find(Some(&folder.path().join("chutes")), OsStr::new("/bin")).unwrap_err();
+        assert!(error.hint().contains("pip install chutes"), "{error}");
+        assert!(matches!(find(None, folder.path().as_os_str()), Err(CliError::NoProgram { named: None })));
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_made_plain(text in "(\u{1b}\\[[0-9;]{0,4}m|[a-z \t\u{7}]){0,20}") {
+            let shown = plain(&text);
+            prop_assert!(!shown.contains(char::is_control) && !shown.contains('['), "{:?}", shown);
+        }
+    }
+}
