@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::element::required_iou;
-use crate::objects::{BBox, COUNTING, Detection, Predictions, THRESHOLDS, Truth, mean_f1};
+use crate::objects::{BBox, COUNTING, Detection, Pairs, Predictions, THRESHOLDS, Truth};
 use crate::raster::{Shape, polygon_iou};
 
 /// Width and height of an image in pixels.
@@ -16,7 +16,7 @@ type Size = (u32, u32);
 const IMAGE: Size = (960, 540);
 
 /// What detectors are judged by, each from 0 to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pillars {
     /// Whether shapes are where the truth has them: mean F1 at IoU 0.3 and 0.5.
     pub iou: f64,
@@ -30,6 +30,25 @@ pub struct Pillars {
     pub recall: f64,
     /// 1 for no wrong prediction, falling to 0 at ten in each image.
     pub false_positive: f64,
+    /// What it was in each frame of the truth, in its order.
+    pub frames: Vec<FrameFindings>,
+}
+
+/// What was found in a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FrameFindings {
+    /// The frame's number.
+    pub number: i64,
+    /// The frame's part of [`Pillars::iou`].
+    pub iou: f64,
+    /// The frame's part of [`Pillars::count`].
+    pub count: f64,
+    /// Objects of the truth that were found.
+    pub found: usize,
+    /// Predictions that found none.
+    pub wrong: usize,
+    /// Objects of the truth that were not found.
+    pub missed: usize,
 }
 
 /// Judges a miner's objects. A frame that it leaves out has none; without truth everything is 0.
@@ -39,11 +58,25 @@ pub fn judge(truth: &[Truth], predicted: &Predictions) -> Pillars {
         return Pillars::default();
     }
     let frames: Vec<Frame<'_>> = truth.iter().map(|truth| Frame::new(truth, predicted)).collect();
-    let mean = |thresholds: &[f32]| {
-        frames.iter().map(|frame| frame.f1(thresholds)).sum::<f64>() / frames.len() as f64
-    };
-    let found = find(&frames);
-    Pillars { iou: mean(&THRESHOLDS), count: mean(&COUNTING), ..found }
+    let (pillars, hits) = find(&frames);
+    let findings: Vec<FrameFindings> = frames
+        .iter()
+        .map(|frame| {
+            let pairs = frame.pairs();
+            let found = hits.get(&frame.number).copied().unwrap_or(0);
+            FrameFindings {
+                number: frame.number,
+                iou: pairs.f1(&THRESHOLDS),
+                count: pairs.f1(&COUNTING),
+                found,
+                wrong: frame.predicted.len().saturating_sub(found),
+                missed: frame.truth.len().saturating_sub(found),
+            }
+        })
+        .collect();
+    let mean =
+        |part: fn(&FrameFindings) -> f64| findings.iter().map(part).sum::<f64>() / findings.len() as f64;
+    Pillars { iou: mean(|frame| frame.iou), count: mean(|frame| frame.count), frames: findings, ..pillars }
 }
 
 /// A frame of the truth as it is compared: with the shapes of the kind that the miner uses for each class.
@@ -102,9 +135,8 @@ impl<'a> Frame<'a> {
         Self { number: truth.number, image: truth.image, truth: objects.collect(), predicted }
     }
 
-    /// Whatever the size of the image, on the canvas of all.
-    fn f1(&self, thresholds: &[f32]) -> f64 {
-        mean_f1(self.truth.len(), self.predicted.len(), thresholds, |one, other| {
+    fn pairs(&self) -> Pairs {
+        Pairs::new(self.truth.len(), self.predicted.len(), |one, other| {
             polygon_iou(&self.truth[one].shape(), &self.predicted[other].1.shape(), None)
         })
     }
@@ -123,7 +155,8 @@ struct Class<'a> {
     predicted: Vec<(f64, i64, &'a Detection)>,
 }
 
-fn find(frames: &[Frame<'_>]) -> Pillars {
+/// The pillars over classes, and how many objects were found in the frames of each number.
+fn find(frames: &[Frame<'_>]) -> (Pillars, HashMap<i64, usize>) {
     let images: HashMap<i64, Option<Size>> = frames.iter().map(|frame| (frame.number, frame.image)).collect();
     let mut classes: BTreeMap<&str, Class<'_>> = BTreeMap::new();
     for frame in frames {
@@ -138,10 +171,14 @@ fn find(frames: &[Frame<'_>]) -> Pillars {
         }
     }
     let (mut hits, mut misses, mut objects) = (0, 0, 0);
+    let mut hits_in: HashMap<i64, usize> = HashMap::new();
     let mut precisions = Vec::new();
     for class in classes.values_mut() {
         let there: usize = class.truth.values().map(Vec::len).sum();
         let found = class.find(&images);
+        for (found, (_, number, _)) in found.iter().zip(&class.predicted) {
+            *hits_in.entry(*number).or_default() += usize::from(*found);
+        }
         let hit = found.iter().filter(|found| **found).count();
         (hits, misses, objects) = (hits + hit, misses + found.len() - hit, objects + there);
         if there > 0 {
@@ -150,7 +187,7 @@ fn find(frames: &[Frame<'_>]) -> Pillars {
     }
     let share = |part: usize, of: usize| if of == 0 { 0.0 } else { part as f64 / of as f64 };
     let wrong = misses as f64 / frames.len() as f64;
-    Pillars {
+    let pillars = Pillars {
         map50: if precisions.is_empty() {
             0.0
         } else {
@@ -160,7 +197,8 @@ fn find(frames: &[Frame<'_>]) -> Pillars {
         recall: share(hits, objects),
         false_positive: (1.0 - wrong / 10.0).max(0.0),
         ..Pillars::default()
-    }
+    };
+    (pillars, hits_in)
 }
 
 impl Class<'_> {
