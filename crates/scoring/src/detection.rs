@@ -2,12 +2,11 @@
 //! The pillars that look at labels and teams alone are [`objects::labels`](crate::objects::labels) and
 //! [`objects::teams`](crate::objects::teams).
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::element::required_iou;
 use crate::objects::{BBox, COUNTING, Detection, Pairs, Predictions, THRESHOLDS, Truth};
-use crate::raster::{Shape, polygon_iou};
+use crate::raster::{Filled, Shape, polygon_iou};
 
 /// Width and height of an image in pixels.
 type Size = (u32, u32);
@@ -84,20 +83,21 @@ struct Frame<'a> {
     number: i64,
     image: Option<Size>,
     truth: Vec<Object<'a>>,
-    predicted: Vec<(String, &'a Detection)>,
+    predicted: Vec<Seen<'a>>,
 }
 
-/// An object of the truth, with the polygon that it is compared by, where there is one.
+/// An object of the truth, in the shape that it is compared by.
 struct Object<'a> {
     class: String,
     bbox: BBox,
-    polygon: Option<Cow<'a, [(i32, i32)]>>,
+    shape: Filled<'a>,
 }
 
-impl Object<'_> {
-    fn shape(&self) -> Shape<'_> {
-        Shape { bbox: self.bbox.map(|at| at as f64), polygon: self.polygon.as_deref() }
-    }
+/// An object that was predicted.
+struct Seen<'a> {
+    class: String,
+    detection: &'a Detection,
+    shape: Filled<'a>,
 }
 
 /// Which shapes a miner uses for a class.
@@ -111,12 +111,14 @@ enum Shapes {
 impl<'a> Frame<'a> {
     fn new(truth: &'a Truth, predicted: &'a Predictions) -> Self {
         let predicted = predicted.get(&truth.number).map_or(&[][..], Vec::as_slice);
-        let predicted: Vec<(String, &Detection)> =
-            predicted.iter().filter_map(|one| Some((class(one)?, one))).collect();
+        let predicted = predicted.iter().filter_map(|detection| {
+            Some(Seen { class: class(detection)?, detection, shape: Filled::new(detection.shape()) })
+        });
+        let predicted: Vec<Seen<'_>> = predicted.collect();
         let mut shapes: HashMap<&str, Shapes> = HashMap::new();
-        for (class, one) in &predicted {
-            let shape = if one.polygon.is_some() { Shapes::Polygons } else { Shapes::Boxes };
-            let known = shapes.entry(class).or_insert(shape);
+        for one in &predicted {
+            let shape = if one.detection.polygon.is_some() { Shapes::Polygons } else { Shapes::Boxes };
+            let known = shapes.entry(&one.class).or_insert(shape);
             if *known != shape {
                 *known = Shapes::Both;
             }
@@ -125,19 +127,19 @@ impl<'a> Frame<'a> {
         let objects = truth.detections.iter().filter_map(|one| {
             let class = class(one)?;
             let shape = shapes.get(class.as_str()).copied().unwrap_or(unseen);
-            let polygon = match shape {
-                Shapes::Boxes => None,
-                Shapes::Polygons => Some(Cow::Owned(one.shape().corners())),
-                Shapes::Both => one.polygon.as_deref().map(Cow::Borrowed),
+            let shape = match shape {
+                Shapes::Boxes => Filled::new(Shape { polygon: None, ..one.shape() }),
+                Shapes::Polygons => Filled::polygon(one.shape()),
+                Shapes::Both => Filled::new(one.shape()),
             };
-            Some(Object { class, bbox: one.bbox, polygon })
+            Some(Object { class, bbox: one.bbox, shape })
         });
         Self { number: truth.number, image: truth.image, truth: objects.collect(), predicted }
     }
 
     fn pairs(&self) -> Pairs {
         Pairs::new(self.truth.len(), self.predicted.len(), |one, other| {
-            polygon_iou(&self.truth[one].shape(), &self.predicted[other].1.shape(), None)
+            polygon_iou(&self.truth[one].shape, &self.predicted[other].shape)
         })
     }
 }
@@ -152,7 +154,7 @@ fn class(one: &Detection) -> Option<String> {
 #[derive(Default)]
 struct Class<'a> {
     truth: HashMap<i64, Vec<(&'a Object<'a>, bool)>>,
-    predicted: Vec<(f64, i64, &'a Detection)>,
+    predicted: Vec<(f64, i64, &'a Seen<'a>)>,
 }
 
 /// The pillars over classes, and how many objects were found in the frames of each number.
@@ -164,10 +166,10 @@ fn find(frames: &[Frame<'_>]) -> (Pillars, HashMap<i64, usize>) {
             let class = classes.entry(&one.class).or_default();
             class.truth.entry(frame.number).or_default().push((one, false));
         }
-        for (class, one) in &frame.predicted {
+        for one in &frame.predicted {
             // A score that is no number counts as certain.
-            let score = one.score.filter(|score| score.is_finite()).unwrap_or(1.0);
-            classes.entry(class).or_default().predicted.push((score, frame.number, one));
+            let score = one.detection.score.filter(|score| score.is_finite()).unwrap_or(1.0);
+            classes.entry(&one.class).or_default().predicted.push((score, frame.number, one));
         }
     }
     let (mut hits, mut misses, mut objects) = (0, 0, 0);
@@ -210,7 +212,7 @@ impl Class<'_> {
             let image = images.get(number).copied().flatten();
             let mut best: Option<(f64, &mut (&Object<'_>, bool))> = None;
             for object in self.truth.get_mut(number).into_iter().flatten().filter(|(_, taken)| !taken) {
-                let iou = polygon_iou(&predicted.shape(), &object.0.shape(), image);
+                let iou = polygon_iou(&predicted.shape, &object.0.shape);
                 if iou > best.as_ref().map_or(0.0, |(best, _)| *best) {
                     best = Some((iou, object));
                 }
