@@ -205,6 +205,18 @@ impl Scalar<'_> {
             other => other.number().ok(),
         }
     }
+
+    /// The value as Python's `int()` takes it: what is behind the point is cut off, and text is read by other rules
+    /// than [`Scalar::integer`]'s. An integer outside `i128` becomes the nearest end of it. `None` where Python raises.
+    #[must_use]
+    pub fn python_int(self) -> Option<i128> {
+        match self {
+            Self::Text(text) => number::int(text),
+            // A cast of a float ends at the integer's range too.
+            Self::Number(value) => value.is_finite().then_some(value as i128),
+            other => other.integer().ok(),
+        }
+    }
 }
 
 /// What a schema's field holds.
@@ -346,6 +358,17 @@ mod tests {
         for text in ["", ".", "e5", "1e", "0x1", "1,5", "1__0", "1_", "١", "fast"] {
             assert_eq!(Scalar::Text(text).number(), Err(Refusal::FloatParsing), "{text}");
         }
+    }
+
+    #[test]
+    fn pythons_int_cuts_off_what_is_behind_the_point() {
+        assert_eq!(Scalar::Number(-7.9).python_int(), Some(-7));
+        assert_eq!(Scalar::Number(1e300).python_int(), Some(i128::MAX));
+        assert_eq!(Scalar::Number(f64::NAN).python_int(), None);
+        assert_eq!(Scalar::Text(" 1_0 ").python_int(), Some(10));
+        assert_eq!(Scalar::Text("7.0").python_int(), None);
+        assert_eq!(Scalar::Bool(true).python_int(), Some(1));
+        assert_eq!(Scalar::Null.python_int(), None);
     }
 
     #[test]

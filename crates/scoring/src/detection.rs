@@ -2,12 +2,11 @@
 //! The pillars that look at labels and teams alone are [`objects::labels`](crate::objects::labels) and
 //! [`objects::teams`](crate::objects::teams).
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::element::required_iou;
-use crate::objects::{BBox, COUNTING, Detection, Predictions, THRESHOLDS, Truth, mean_f1};
-use crate::raster::{Shape, polygon_iou};
+use crate::objects::{BBox, COUNTING, Detection, Pairs, Predictions, THRESHOLDS, Truth};
+use crate::raster::{Filled, Shape, polygon_iou};
 
 /// Width and height of an image in pixels.
 type Size = (u32, u32);
@@ -16,7 +15,7 @@ type Size = (u32, u32);
 const IMAGE: Size = (960, 540);
 
 /// What detectors are judged by, each from 0 to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pillars {
     /// Whether shapes are where the truth has them: mean F1 at IoU 0.3 and 0.5.
     pub iou: f64,
@@ -30,6 +29,25 @@ pub struct Pillars {
     pub recall: f64,
     /// 1 for no wrong prediction, falling to 0 at ten in each image.
     pub false_positive: f64,
+    /// What it was in each frame of the truth, in its order.
+    pub frames: Vec<FrameFindings>,
+}
+
+/// What was found in a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FrameFindings {
+    /// The frame's number.
+    pub number: i64,
+    /// The frame's part of [`Pillars::iou`].
+    pub iou: f64,
+    /// The frame's part of [`Pillars::count`].
+    pub count: f64,
+    /// Objects of the truth that were found.
+    pub found: usize,
+    /// Predictions that found none.
+    pub wrong: usize,
+    /// Objects of the truth that were not found.
+    pub missed: usize,
 }
 
 /// Judges a miner's objects. A frame that it leaves out has none; without truth everything is 0.
@@ -39,11 +57,25 @@ pub fn judge(truth: &[Truth], predicted: &Predictions) -> Pillars {
         return Pillars::default();
     }
     let frames: Vec<Frame<'_>> = truth.iter().map(|truth| Frame::new(truth, predicted)).collect();
-    let mean = |thresholds: &[f32]| {
-        frames.iter().map(|frame| frame.f1(thresholds)).sum::<f64>() / frames.len() as f64
-    };
-    let found = find(&frames);
-    Pillars { iou: mean(&THRESHOLDS), count: mean(&COUNTING), ..found }
+    let (pillars, hits) = find(&frames);
+    let findings: Vec<FrameFindings> = frames
+        .iter()
+        .map(|frame| {
+            let pairs = frame.pairs();
+            let found = hits.get(&frame.number).copied().unwrap_or(0);
+            FrameFindings {
+                number: frame.number,
+                iou: pairs.f1(&THRESHOLDS),
+                count: pairs.f1(&COUNTING),
+                found,
+                wrong: frame.predicted.len().saturating_sub(found),
+                missed: frame.truth.len().saturating_sub(found),
+            }
+        })
+        .collect();
+    let mean =
+        |part: fn(&FrameFindings) -> f64| findings.iter().map(part).sum::<f64>() / findings.len() as f64;
+    Pillars { iou: mean(|frame| frame.iou), count: mean(|frame| frame.count), frames: findings, ..pillars }
 }
 
 /// A frame of the truth as it is compared: with the shapes of the kind that the miner uses for each class.
@@ -51,20 +83,21 @@ struct Frame<'a> {
     number: i64,
     image: Option<Size>,
     truth: Vec<Object<'a>>,
-    predicted: Vec<(String, &'a Detection)>,
+    predicted: Vec<Seen<'a>>,
 }
 
-/// An object of the truth, with the polygon that it is compared by, where there is one.
+/// An object of the truth, in the shape that it is compared by.
 struct Object<'a> {
     class: String,
     bbox: BBox,
-    polygon: Option<Cow<'a, [(i32, i32)]>>,
+    shape: Filled<'a>,
 }
 
-impl Object<'_> {
-    fn shape(&self) -> Shape<'_> {
-        Shape { bbox: self.bbox.map(|at| at as f64), polygon: self.polygon.as_deref() }
-    }
+/// An object that was predicted.
+struct Seen<'a> {
+    class: String,
+    detection: &'a Detection,
+    shape: Filled<'a>,
 }
 
 /// Which shapes a miner uses for a class.
@@ -78,12 +111,14 @@ enum Shapes {
 impl<'a> Frame<'a> {
     fn new(truth: &'a Truth, predicted: &'a Predictions) -> Self {
         let predicted = predicted.get(&truth.number).map_or(&[][..], Vec::as_slice);
-        let predicted: Vec<(String, &Detection)> =
-            predicted.iter().filter_map(|one| Some((class(one)?, one))).collect();
+        let predicted = predicted.iter().filter_map(|detection| {
+            Some(Seen { class: class(detection)?, detection, shape: Filled::new(detection.shape()) })
+        });
+        let predicted: Vec<Seen<'_>> = predicted.collect();
         let mut shapes: HashMap<&str, Shapes> = HashMap::new();
-        for (class, one) in &predicted {
-            let shape = if one.polygon.is_some() { Shapes::Polygons } else { Shapes::Boxes };
-            let known = shapes.entry(class).or_insert(shape);
+        for one in &predicted {
+            let shape = if one.detection.polygon.is_some() { Shapes::Polygons } else { Shapes::Boxes };
+            let known = shapes.entry(&one.class).or_insert(shape);
             if *known != shape {
                 *known = Shapes::Both;
             }
@@ -92,20 +127,19 @@ impl<'a> Frame<'a> {
         let objects = truth.detections.iter().filter_map(|one| {
             let class = class(one)?;
             let shape = shapes.get(class.as_str()).copied().unwrap_or(unseen);
-            let polygon = match shape {
-                Shapes::Boxes => None,
-                Shapes::Polygons => Some(Cow::Owned(one.shape().corners())),
-                Shapes::Both => one.polygon.as_deref().map(Cow::Borrowed),
+            let shape = match shape {
+                Shapes::Boxes => Filled::new(Shape { polygon: None, ..one.shape() }),
+                Shapes::Polygons => Filled::polygon(one.shape()),
+                Shapes::Both => Filled::new(one.shape()),
             };
-            Some(Object { class, bbox: one.bbox, polygon })
+            Some(Object { class, bbox: one.bbox, shape })
         });
         Self { number: truth.number, image: truth.image, truth: objects.collect(), predicted }
     }
 
-    /// Whatever the size of the image, on the canvas of all.
-    fn f1(&self, thresholds: &[f32]) -> f64 {
-        mean_f1(self.truth.len(), self.predicted.len(), thresholds, |one, other| {
-            polygon_iou(&self.truth[one].shape(), &self.predicted[other].1.shape(), None)
+    fn pairs(&self) -> Pairs {
+        Pairs::new(self.truth.len(), self.predicted.len(), |one, other| {
+            polygon_iou(&self.truth[one].shape, &self.predicted[other].shape)
         })
     }
 }
@@ -120,10 +154,11 @@ fn class(one: &Detection) -> Option<String> {
 #[derive(Default)]
 struct Class<'a> {
     truth: HashMap<i64, Vec<(&'a Object<'a>, bool)>>,
-    predicted: Vec<(f64, i64, &'a Detection)>,
+    predicted: Vec<(f64, i64, &'a Seen<'a>)>,
 }
 
-fn find(frames: &[Frame<'_>]) -> Pillars {
+/// The pillars over classes, and how many objects were found in the frames of each number.
+fn find(frames: &[Frame<'_>]) -> (Pillars, HashMap<i64, usize>) {
     let images: HashMap<i64, Option<Size>> = frames.iter().map(|frame| (frame.number, frame.image)).collect();
     let mut classes: BTreeMap<&str, Class<'_>> = BTreeMap::new();
     for frame in frames {
@@ -131,17 +166,21 @@ fn find(frames: &[Frame<'_>]) -> Pillars {
             let class = classes.entry(&one.class).or_default();
             class.truth.entry(frame.number).or_default().push((one, false));
         }
-        for (class, one) in &frame.predicted {
+        for one in &frame.predicted {
             // A score that is no number counts as certain.
-            let score = one.score.filter(|score| score.is_finite()).unwrap_or(1.0);
-            classes.entry(class).or_default().predicted.push((score, frame.number, one));
+            let score = one.detection.score.filter(|score| score.is_finite()).unwrap_or(1.0);
+            classes.entry(&one.class).or_default().predicted.push((score, frame.number, one));
         }
     }
     let (mut hits, mut misses, mut objects) = (0, 0, 0);
+    let mut hits_in: HashMap<i64, usize> = HashMap::new();
     let mut precisions = Vec::new();
     for class in classes.values_mut() {
         let there: usize = class.truth.values().map(Vec::len).sum();
         let found = class.find(&images);
+        for (found, (_, number, _)) in found.iter().zip(&class.predicted) {
+            *hits_in.entry(*number).or_default() += usize::from(*found);
+        }
         let hit = found.iter().filter(|found| **found).count();
         (hits, misses, objects) = (hits + hit, misses + found.len() - hit, objects + there);
         if there > 0 {
@@ -150,7 +189,7 @@ fn find(frames: &[Frame<'_>]) -> Pillars {
     }
     let share = |part: usize, of: usize| if of == 0 { 0.0 } else { part as f64 / of as f64 };
     let wrong = misses as f64 / frames.len() as f64;
-    Pillars {
+    let pillars = Pillars {
         map50: if precisions.is_empty() {
             0.0
         } else {
@@ -160,7 +199,8 @@ fn find(frames: &[Frame<'_>]) -> Pillars {
         recall: share(hits, objects),
         false_positive: (1.0 - wrong / 10.0).max(0.0),
         ..Pillars::default()
-    }
+    };
+    (pillars, hits_in)
 }
 
 impl Class<'_> {
@@ -172,7 +212,7 @@ impl Class<'_> {
             let image = images.get(number).copied().flatten();
             let mut best: Option<(f64, &mut (&Object<'_>, bool))> = None;
             for object in self.truth.get_mut(number).into_iter().flatten().filter(|(_, taken)| !taken) {
-                let iou = polygon_iou(&predicted.shape(), &object.0.shape(), image);
+                let iou = polygon_iou(&predicted.shape, &object.0.shape);
                 if iou > best.as_ref().map_or(0.0, |(best, _)| *best) {
                     best = Some((iou, object));
                 }

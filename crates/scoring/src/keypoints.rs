@@ -74,6 +74,12 @@ impl Frame {
         };
         Ok(Self(Plane { width, height, pixels }))
     }
+
+    /// Its width and height in pixels.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.0.width, self.0.height)
+    }
 }
 
 impl fmt::Debug for Frame {

@@ -17,6 +17,7 @@ pub mod cricket;
 pub mod detection;
 pub mod element;
 pub mod keypoints;
+mod mask;
 pub mod objects;
 pub mod pillars;
 pub mod raster;

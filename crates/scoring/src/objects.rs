@@ -66,87 +66,110 @@ pub fn iou(a: &BBox, b: &BBox) -> f64 {
     box_iou(a.map(|at| at as f64), b.map(|at| at as f64))
 }
 
-/// The mean over the thresholds of the F1 of the pairs of the best assignment that are at least so alike. Both empty: 1;
-/// one empty: 0.
-pub(crate) fn mean_f1(
+/// The best assignment of a frame's objects to those that were predicted.
+pub(crate) struct Pairs {
     truth: usize,
     predicted: usize,
-    thresholds: &[f32],
-    alike: impl Fn(usize, usize) -> f64,
-) -> f64 {
-    if truth == 0 || predicted == 0 {
-        return if truth == predicted { 1.0 } else { 0.0 };
+    costs: Vec<f32>,
+}
+
+impl Pairs {
+    pub(crate) fn new(truth: usize, predicted: usize, alike: impl Fn(usize, usize) -> f64) -> Self {
+        let costs = if truth == 0 || predicted == 0 {
+            Vec::new()
+        } else {
+            Costs::new(truth, predicted, |one, other| -alike(one, other)).cheapest()
+        };
+        Self { truth, predicted, costs }
     }
-    // One assignment serves every threshold.
-    let pairs = Costs::new(truth, predicted, |one, other| -alike(one, other)).cheapest();
-    let f1 = |threshold: &f32| {
-        let matched = pairs.iter().filter(|cost| -**cost >= *threshold).count();
-        (2 * matched) as f64 / (truth + predicted) as f64
-    };
-    thresholds.iter().map(f1).sum::<f64>() / thresholds.len() as f64
+
+    /// The mean over the thresholds of the F1 of the pairs that are at least so alike. Both empty: 1; one empty: 0.
+    pub(crate) fn f1(&self, thresholds: &[f32]) -> f64 {
+        if self.truth + self.predicted == 0 {
+            return 1.0;
+        }
+        let f1 = |threshold: &f32| {
+            let matched = self.costs.iter().filter(|cost| -**cost >= *threshold).count();
+            (2 * matched) as f64 / (self.truth + self.predicted) as f64
+        };
+        thresholds.iter().map(f1).sum::<f64>() / thresholds.len() as f64
+    }
 }
 
 /// F1 of two frames' boxes at one IoU, with labels or without.
 #[must_use]
 pub fn f1(truth: &[Detection], predicted: &[Detection], threshold: f64, label_strict: bool) -> f64 {
     let threshold = threshold as f32;
-    mean_f1(truth.len(), predicted.len(), &[threshold], |one, other| {
+    let pairs = Pairs::new(truth.len(), predicted.len(), |one, other| {
         let (one, other) = (&truth[one], &predicted[other]);
         if label_strict && one.label != other.label { 0.0 } else { iou(&one.bbox, &other.bbox) }
-    })
+    });
+    pairs.f1(&[threshold])
 }
 
-/// Mean over the frames of the truth; a frame that the miner leaves out has no boxes. 0 where there is no truth.
-fn per_frame(
+/// A score for each frame of the truth, in its order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FrameScores(pub Vec<f64>);
+
+impl FrameScores {
+    /// What a validator makes of them; 0 where there is no truth.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        if self.0.is_empty() { 0.0 } else { self.0.iter().sum::<f64>() / self.0.len() as f64 }
+    }
+}
+
+/// A frame that the miner leaves out has no boxes.
+fn per_frame<T>(
     truth: &[Truth],
     predicted: &Predictions,
-    score: impl Fn(&[Detection], &[Detection]) -> f64,
-) -> f64 {
-    if truth.is_empty() {
-        return 0.0;
-    }
-    let scores = truth
+    score: impl Fn(&[Detection], &[Detection]) -> T,
+) -> Vec<T> {
+    let frames = truth
         .iter()
         .map(|frame| score(&frame.detections, predicted.get(&frame.number).map_or(&[], Vec::as_slice)));
-    scores.sum::<f64>() / truth.len() as f64
+    frames.collect()
 }
 
-/// Whether boxes are where the truth has them, whatever they are called: mean F1 at IoU 0.3 and 0.5, 0 to 1.
-#[must_use]
-pub fn placement(truth: &[Truth], predicted: &Predictions) -> f64 {
-    per_frame(truth, predicted, |truth, predicted| {
-        mean_f1(truth.len(), predicted.len(), &THRESHOLDS, |one, other| {
-            iou(&truth[one].bbox, &predicted[other].bbox)
-        })
-    })
+/// Whether boxes are where the truth has them, whatever they are called. Each from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Places {
+    /// Where: mean F1 at IoU 0.3 and 0.5.
+    pub placement: FrameScores,
+    /// How many: F1 at IoU 0.3.
+    pub enumeration: FrameScores,
 }
 
-/// Whether there are as many as in the truth: mean F1 at IoU 0.3, 0 to 1.
+/// Looks for the boxes of the truth among a miner's, whatever they are called.
 #[must_use]
-pub fn enumeration(truth: &[Truth], predicted: &Predictions) -> f64 {
-    per_frame(truth, predicted, |truth, predicted| {
-        mean_f1(truth.len(), predicted.len(), &COUNTING, |one, other| {
+pub fn places(truth: &[Truth], predicted: &Predictions) -> Places {
+    let both = per_frame(truth, predicted, |truth, predicted| {
+        let pairs = Pairs::new(truth.len(), predicted.len(), |one, other| {
             iou(&truth[one].bbox, &predicted[other].bbox)
-        })
-    })
+        });
+        (pairs.f1(&THRESHOLDS), pairs.f1(&COUNTING))
+    });
+    let (placement, enumeration) = both.into_iter().unzip();
+    Places { placement: FrameScores(placement), enumeration: FrameScores(enumeration) }
 }
 
 /// Whether boxes are called what the truth calls them: mean F1 at IoU 0.3 and 0.5 of pairs with one label, 0 to 1.
 #[must_use]
-pub fn labels(truth: &[Truth], predicted: &Predictions) -> f64 {
-    per_frame(truth, predicted, |truth, predicted| {
-        mean_f1(truth.len(), predicted.len(), &THRESHOLDS, |one, other| {
+pub fn labels(truth: &[Truth], predicted: &Predictions) -> FrameScores {
+    FrameScores(per_frame(truth, predicted, |truth, predicted| {
+        let pairs = Pairs::new(truth.len(), predicted.len(), |one, other| {
             let (one, other) = (&truth[one], &predicted[other]);
             if one.label == other.label { iou(&one.bbox, &other.bbox) } else { 0.0 }
-        })
-    })
+        });
+        pairs.f1(&THRESHOLDS)
+    }))
 }
 
 /// Whether players are told apart by team: the better of the two ways in which a miner's two teams can be the two most
 /// common colours of the frame's truth, 0 to 1.
 #[must_use]
-pub fn teams(truth: &[Truth], predicted: &Predictions) -> f64 {
-    per_frame(truth, predicted, |truth, predicted| {
+pub fn teams(truth: &[Truth], predicted: &Predictions) -> FrameScores {
+    FrameScores(per_frame(truth, predicted, |truth, predicted| {
         let (truth, predicted) = (players(truth), players(predicted));
         let (first, second) = two_most_common(truth.iter().map(|one| one.team.as_deref()));
         let score = |first: Option<&str>, second: Option<&str>| {
@@ -155,14 +178,15 @@ pub fn teams(truth: &[Truth], predicted: &Predictions) -> f64 {
                 Some(SECOND_TEAM) => second,
                 _ => Some(NO_TEAM),
             };
-            mean_f1(truth.len(), predicted.len(), &THRESHOLDS, |one, other| {
+            let pairs = Pairs::new(truth.len(), predicted.len(), |one, other| {
                 let (one, other) = (truth[one], predicted[other]);
                 let same = one.team.as_deref() == called(other.team.as_deref());
                 if same { iou(&one.bbox, &other.bbox) } else { 0.0 }
-            })
+            });
+            pairs.f1(&THRESHOLDS)
         };
         score(first, second).max(score(second, first))
-    })
+    }))
 }
 
 fn players(all: &[Detection]) -> Vec<&Detection> {

@@ -5,6 +5,10 @@
 //! to a polygon is OpenCV's own choice: the outline is drawn on top of the filling, and edges are walked in
 //! fixed-point numbers of 16 bits. This module makes the same choice, pixel for pixel.
 
+use std::cell::OnceCell;
+
+pub use crate::mask::Mask;
+
 /// The longest side of a mask, in pixels. A validator's mask reaches to the furthest point, and points come from
 /// a miner; here whatever lies beyond this many pixels is cut off, as `fillPoly` does at an image's edge.
 pub const MAX_SIDE: u32 = 8192;
@@ -46,54 +50,19 @@ impl Shape<'_> {
     }
 }
 
-/// Which pixels of an image belong to a shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mask {
-    width: usize,
-    pixels: Vec<bool>,
+/// The last column and the last row of an image.
+fn last_of((width, height): (usize, usize)) -> Point {
+    let last = |side: usize| i64::try_from(side).unwrap_or(i64::MAX) - 1;
+    (last(width), last(height))
 }
 
-impl Mask {
-    /// An empty mask; each side is at least 1 pixel and at most [`MAX_SIDE`].
-    fn empty(width: i64, height: i64) -> Self {
-        let side = |length: i64| usize::try_from(length.clamp(1, i64::from(MAX_SIDE))).unwrap_or(1);
-        let (width, height) = (side(width), side(height));
-        Self { width, pixels: vec![false; width * height] }
-    }
-
-    /// Its size as (width, height) in pixels.
-    #[must_use]
-    pub fn size(&self) -> (usize, usize) {
-        (self.width, self.pixels.len() / self.width)
-    }
-
-    /// How many pixels belong to the shape.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.pixels.iter().filter(|&&pixel| pixel).count()
-    }
-
-    /// Whether a pixel belongs to the shape; outside the mask none does.
-    #[must_use]
-    pub fn contains(&self, x: usize, y: usize) -> bool {
-        x < self.width && self.pixels.get(y * self.width + x).copied().unwrap_or(false)
-    }
-
-    /// The last column and the last row.
-    fn last(&self) -> Point {
-        let (width, height) = self.size();
-        let last = |side: usize| i64::try_from(side).unwrap_or(i64::MAX) - 1;
-        (last(width), last(height))
-    }
-
-    /// Sets the pixels from `left` to `right` of a row; what lies outside is left out.
-    fn set_row(&mut self, y: i64, left: i64, right: i64) {
-        let (last_x, last_y) = self.last();
-        if (0..=last_y).contains(&y) && left <= last_x && right >= 0 && left <= right {
-            let at = |x: i64| usize::try_from(x.clamp(0, last_x)).unwrap_or(0);
-            let start = usize::try_from(y).unwrap_or(0) * self.width;
-            self.pixels[start + at(left)..=start + at(right)].fill(true);
-        }
+/// Sets the pixels from `left` to `right` of a row; what lies outside is left out.
+fn set_row(mask: &mut Mask, y: i64, left: i64, right: i64) {
+    let at = |x: i64| usize::try_from(x.max(0)).unwrap_or(usize::MAX);
+    if let Ok(y) = usize::try_from(y)
+        && right >= 0
+    {
+        mask.cover(y, at(left)..at(right).saturating_add(1));
     }
 }
 
@@ -104,19 +73,29 @@ impl Mask {
 /// `fillPoly` with its default, 8-connected line.
 #[must_use]
 pub fn fill_polygon(points: &[(i32, i32)], width: u32, height: u32) -> Mask {
-    let mut mask = Mask::empty(i64::from(width), i64::from(height));
     let points: Vec<Point> = points.iter().map(|&point| near(point)).collect();
+    let side = |side: u32| side.clamp(1, MAX_SIDE) as usize;
+    // No pixel lies outside the box around the corners.
+    let reach = |of: fn(&Point) -> i64| {
+        let at = |place: Option<i64>| usize::try_from(place.unwrap_or(0)).unwrap_or(0);
+        at(points.iter().map(of).min())..at(points.iter().map(of).max()) + 1
+    };
+    let mut mask = Mask::empty(side(width), side(height), reach(|at| at.0), reach(|at| at.1));
+    draw(&mut mask, &points);
+    mask
+}
+
+fn draw(mask: &mut Mask, points: &[Point]) {
     let mut edges = Vec::with_capacity(points.len());
-    let Some(&last) = points.last() else { return mask };
+    let Some(&last) = points.last() else { return };
     let mut from = last;
-    for &to in &points {
-        edges.extend(draw_edge(&mut mask, from, to));
+    for &to in points {
+        edges.extend(draw_edge(mask, from, to));
         from = to;
     }
     if edges.len() >= 2 {
-        fill(&mut mask, edges);
+        fill(mask, edges);
     }
-    mask
 }
 
 fn near((x, y): (i32, i32)) -> Point {
@@ -137,7 +116,7 @@ struct Edge {
 /// Draws one side of the outline and gives the edge for the filling; a level side has none.
 fn draw_edge(mask: &mut Mask, from: Point, to: Point) -> Option<Edge> {
     let (mut start, mut end) = (from, to);
-    if clip(mask.last(), &mut start, &mut end) {
+    if clip(last_of(mask.size()), &mut start, &mut end) {
         draw_line(mask, start, end);
     }
     if from.1 == to.1 {
@@ -204,7 +183,7 @@ fn draw_line(mask: &mut Mask, start: Point, end: Point) {
     let (mut x, mut y) = start;
     let mut error = long - 2 * short;
     for _ in 0..=long {
-        mask.set_row(y, x, x);
+        set_row(mask, y, x, x);
         let aside = error < 0;
         error += if aside { 2 * long } else { 0 } - 2 * short;
         x += i64::from(height <= width || aside);
@@ -215,9 +194,11 @@ fn draw_line(mask: &mut Mask, start: Point, end: Point) {
 /// Fills what lies between the edges, row by row, from every odd crossing to the next.
 fn fill(mask: &mut Mask, mut edges: Vec<Edge>) {
     edges.sort_unstable_by_key(|edge| edge.top);
+    let first = edges.first().map_or(0, |edge| edge.top).max(0);
+    let end = edges.iter().map(|edge| edge.bottom).max().unwrap_or(0);
     let mut coming = edges.into_iter().peekable();
     let mut active: Vec<Edge> = Vec::new();
-    for row in 0..=mask.last().1 {
+    for row in first..end.min(last_of(mask.size()).1 + 1) {
         active.retain(|edge| edge.bottom > row);
         while let Some(mut edge) = coming.next_if(|edge| edge.top <= row) {
             // Rows above the image are skipped at once: a side may start a billion rows up.
@@ -229,7 +210,7 @@ fn fill(mask: &mut Mask, mut edges: Vec<Edge>) {
         active.sort_unstable_by_key(|edge| edge.x);
         for pair in active.chunks_exact(2) {
             let inside = pair[0].x.saturating_add((1 << SHIFT) - 1) >> SHIFT;
-            mask.set_row(row, inside, pair[1].x >> SHIFT);
+            set_row(mask, row, inside, pair[1].x >> SHIFT);
         }
         for edge in &mut active {
             edge.x = edge.x.saturating_add(edge.slope);
@@ -246,27 +227,79 @@ pub fn box_iou(a: [f64; 4], b: [f64; 4]) -> f64 {
     if common > 0.0 && union > 0.0 { common / union } else { 0.0 }
 }
 
-/// How much of two detections is common to both, from 0 to 1, as a validator of the current era has it
-/// (turbo-vision reference, section 9.5).
-///
-/// Two boxes are compared by their corners. Where one of the two has a polygon, both are filled as masks with
-/// [`fill_polygon`] and their pixels counted; two masks without any pixel count as the same. `image_size` is
-/// (width, height) in pixels: the mask is as large, or reaches to the furthest point, but not beyond
-/// [`MAX_SIDE`].
+/// A shape that is compared with others: filled when it is first needed, and then kept.
+#[derive(Debug)]
+pub struct Filled<'a> {
+    shape: Shape<'a>,
+    /// Whether it is compared as a polygon, even with a box.
+    polygon: bool,
+    mask: OnceCell<Mask>,
+}
+
+impl<'a> Filled<'a> {
+    /// Fills nothing yet.
+    #[must_use]
+    pub fn new(shape: Shape<'a>) -> Self {
+        Self { shape, polygon: shape.has_polygon(), mask: OnceCell::new() }
+    }
+
+    /// A shape that is compared as a polygon, though it may be a box.
+    #[must_use]
+    pub fn polygon(shape: Shape<'a>) -> Self {
+        Self { polygon: true, ..Self::new(shape) }
+    }
+
+    /// How much of two shapes is common to both, from 0 to 1, as validators of the current era have it
+    /// (turbo-vision reference, section 9.5).
+    ///
+    /// Two boxes are compared by their corners. Where one of the two has a polygon, both are filled with
+    /// [`fill_polygon`] and their pixels counted; nothing where neither has any. How large the image is makes no
+    /// difference: a validator's mask reaches to the furthest point at least. Here it does not reach beyond
+    /// [`MAX_SIDE`].
+    #[must_use]
+    pub fn iou(&self, other: &Self) -> Option<f64> {
+        if self.polygon || other.polygon {
+            self.mask().iou(other.mask())
+        } else {
+            Some(box_iou(self.shape.bbox, other.shape.bbox))
+        }
+    }
+
+    fn mask(&self) -> &Mask {
+        self.mask.get_or_init(|| {
+            let corners = self.shape.corners();
+            let reach = |of: fn(&(i32, i32)) -> i32| {
+                let furthest = corners.iter().map(of).max().unwrap_or(0);
+                u32::try_from(furthest).unwrap_or(0).saturating_add(1)
+            };
+            fill_polygon(&corners, reach(|at| at.0), reach(|at| at.1))
+        })
+    }
+}
+
+/// [`Filled::iou`] as pillars have it: two shapes without a pixel are the same.
 #[must_use]
-pub fn polygon_iou(a: &Shape<'_>, b: &Shape<'_>, image_size: Option<(u32, u32)>) -> f64 {
-    if !a.has_polygon() && !b.has_polygon() {
-        return box_iou(a.bbox, b.bbox);
+pub fn polygon_iou(a: &Filled<'_>, b: &Filled<'_>) -> f64 {
+    a.iou(b).unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Neither what is kept of an image nor its size takes a pixel away.
+        #[test]
+        fn a_polygon_stays_in_the_box_around_its_corners(
+            points in prop::collection::vec((-90_i32..130, -90_i32..130), 1..9),
+        ) {
+            let reach = |of: fn(&(i32, i32)) -> i32| (points.iter().map(of).max().unwrap_or(0).max(0) + 1) as u32;
+            let tight = fill_polygon(&points, reach(|at| at.0), reach(|at| at.1));
+            let mut whole = Mask::whole(200, 200);
+            draw(&mut whole, &points.iter().map(|&point| near(point)).collect::<Vec<_>>());
+            prop_assert_eq!(tight.count(), whole.count());
+            prop_assert_eq!(tight.common(&whole), whole.count());
+        }
     }
-    let (a, b) = (a.corners(), b.corners());
-    let (mut width, mut height) = image_size.unwrap_or((1, 1));
-    for &(x, y) in a.iter().chain(&b) {
-        width = width.max(u32::try_from(x).unwrap_or(0).saturating_add(1));
-        height = height.max(u32::try_from(y).unwrap_or(0).saturating_add(1));
-    }
-    let (a, b) = (fill_polygon(&a, width, height), fill_polygon(&b, width, height));
-    let pairs = || a.pixels.iter().zip(&b.pixels);
-    let common = pairs().filter(|&(&a, &b)| a && b).count();
-    let union = pairs().filter(|&(&a, &b)| a || b).count();
-    if union == 0 { 1.0 } else { common as f64 / union as f64 }
 }

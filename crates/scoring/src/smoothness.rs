@@ -1,6 +1,7 @@
 //! How smoothly boxes move from frame to frame (Turbo Vision reference, sections 9.4 and 9.5): the area that two frames'
 //! boxes cover together, on the canvas of an image.
 
+use crate::mask::Mask;
 use crate::objects::{BBox, Detection, Truth};
 
 /// A canvas in pixels.
@@ -15,48 +16,20 @@ pub struct Canvas {
 /// The canvas of both eras.
 pub const CANVAS: Canvas = Canvas { height: 540, width: 960 };
 
-/// Which pixels are covered, a bit each, a whole number of words a row.
-#[derive(Clone, Debug)]
-struct Mask {
-    words: Vec<u64>,
-    row_words: usize,
-    canvas: Canvas,
+/// What boxes cover together.
+fn covered(boxes: impl IntoIterator<Item = BBox>, canvas: Canvas) -> Mask {
+    let mut mask = Mask::whole(canvas.width, canvas.height);
+    for [x1, y1, x2, y2] in boxes {
+        let (left, right) = slice(x1, x2, canvas.width);
+        let (top, bottom) = slice(y1, y2, canvas.height);
+        (top..bottom).for_each(|row| mask.cover(row, left..right));
+    }
+    mask
 }
 
-impl Mask {
-    fn of(boxes: impl IntoIterator<Item = BBox>, canvas: Canvas) -> Self {
-        let row_words = canvas.width.div_ceil(64);
-        let mut mask = Self { words: vec![0; row_words * canvas.height], row_words, canvas };
-        boxes.into_iter().for_each(|bbox| mask.cover(bbox));
-        mask
-    }
-
-    fn cover(&mut self, [x1, y1, x2, y2]: BBox) {
-        let (left, right) = slice(x1, x2, self.canvas.width);
-        let (top, bottom) = slice(y1, y2, self.canvas.height);
-        if left >= right {
-            return;
-        }
-        for row in top..bottom {
-            let words = &mut self.words[row * self.row_words..][..self.row_words];
-            let (first, last) = (left / 64, (right - 1) / 64);
-            for (at, word) in words[first..=last].iter_mut().enumerate() {
-                let begins = (first + at) * 64;
-                let from = left.saturating_sub(begins);
-                let until = (right - begins).min(64);
-                *word |= (u64::MAX << from) & (u64::MAX >> (64 - until));
-            }
-        }
-    }
-
-    /// Intersection over union; two masks of nothing are the same.
-    fn iou(&self, other: &Self) -> f64 {
-        let pairs = self.words.iter().zip(&other.words);
-        let (both, either) = pairs.fold((0_u32, 0_u32), |(both, either), (one, two)| {
-            (both + (one & two).count_ones(), either + (one | two).count_ones())
-        });
-        if either == 0 { 1.0 } else { f64::from(both) / f64::from(either) }
-    }
+/// Two frames without boxes are the same.
+fn iou(one: &Mask, other: &Mask) -> f64 {
+    one.iou(other).unwrap_or(1.0)
 }
 
 /// What `array[from:until]` means in Python for an array of this length: a negative index counts from the end, and what
@@ -77,8 +50,8 @@ where
     let mut before: Option<Mask> = None;
     let mut ious = Vec::new();
     for boxes in frames {
-        let mask = Mask::of(boxes.into_iter().copied(), canvas);
-        ious.extend(before.as_ref().map(|before| before.iou(&mask)));
+        let mask = covered(boxes.into_iter().copied(), canvas);
+        ious.extend(before.as_ref().map(|before| iou(before, &mask)));
         before = Some(mask);
     }
     ious
@@ -139,11 +112,11 @@ pub fn smoothness_per_type(frames: &[Vec<Detection>], canvas: Canvas) -> f64 {
 pub fn steady_truth(truth: &[Truth], min_iou: f64, canvas: Canvas) -> Vec<i64> {
     let mut by_number = std::collections::BTreeMap::new();
     for frame in truth {
-        by_number.insert(frame.number, Mask::of(frame.detections.iter().map(|one| one.bbox), canvas));
+        by_number.insert(frame.number, covered(frame.detections.iter().map(|one| one.bbox), canvas));
     }
     let mut kept: Vec<i64> = by_number.keys().take(1).copied().collect();
     for ((before, one), (number, other)) in by_number.iter().zip(by_number.iter().skip(1)) {
-        if before + 1 == *number && other.iou(one) >= min_iou {
+        if before + 1 == *number && iou(other, one) >= min_iou {
             kept.push(*number);
         }
     }
@@ -179,14 +152,11 @@ mod tests {
                     }
                 }
             }
-            let mask = Mask::of(boxes, canvas);
+            let mask = covered(boxes, canvas);
             for (at, covered) in plain.iter().enumerate() {
-                let (row, column) = (at / canvas.width, at % canvas.width);
-                let bit = mask.words[row * mask.row_words + column / 64] >> (column % 64) & 1;
-                prop_assert_eq!(bit == 1, *covered);
+                prop_assert_eq!(mask.contains(at % canvas.width, at / canvas.width), *covered);
             }
-            let covered: u32 = mask.words.iter().map(|word| word.count_ones()).sum();
-            prop_assert_eq!(covered as usize, plain.iter().filter(|covered| **covered).count());
+            prop_assert_eq!(mask.count(), plain.iter().filter(|covered| **covered).count());
         }
     }
 }

@@ -129,10 +129,11 @@ fn vectors_turbo_scoring_doc_object_metrics() {
     for (number, case) in cases::<Case>("doc.object_metrics").into_iter().enumerate() {
         let truth: Vec<Truth> = case.pseudo_gt.into_iter().map(|one| one.truth(None)).collect();
         let miner: Predictions = case.miner.into_iter().map(Frame::predicted).collect();
-        close(objects::placement(&truth, &miner), case.bbox_placement, number);
-        close(objects::labels(&truth, &miner), case.categorisation, number);
-        close(objects::teams(&truth, &miner), case.team, number);
-        close(objects::enumeration(&truth, &miner), case.enumeration, number);
+        let places = objects::places(&truth, &miner);
+        close(places.placement.mean(), case.bbox_placement, number);
+        close(objects::labels(&truth, &miner).mean(), case.categorisation, number);
+        close(objects::teams(&truth, &miner).mean(), case.team, number);
+        close(places.enumeration.mean(), case.enumeration, number);
     }
 }
 
@@ -194,7 +195,8 @@ fn vectors_turbo_scoring_head_object_pillars() {
         let truth: Vec<Truth> = case.pseudo_gt.into_iter().map(|one| one.truth(image)).collect();
         let miner: Predictions = case.miner.into_iter().map(Frame::predicted).collect();
         let found = detection::judge(&truth, &miner);
-        let (labels, palette) = (objects::labels(&truth, &miner), objects::teams(&truth, &miner));
+        let (labels, palette) =
+            (objects::labels(&truth, &miner).mean(), objects::teams(&truth, &miner).mean());
         let found = [
             ("iou", found.iou),
             ("count", found.count),

@@ -1,10 +1,12 @@
 //! What a miner answers and what the truth is, as validators read both (Turbo Vision reference, sections 9.1, 9.4 and
-//! 9.5): what cannot be read is passed over, and nothing is an error.
+//! 9.5): what cannot be read is passed over, and nothing is an error. What a chute may answer at all, which its own
+//! schemas decide before a validator sees it, is [`crate::wire`]'s.
 
 use std::collections::BTreeMap;
 
 use adit_python::scalar::Scalar;
 use adit_scoring::objects::{BBox, Detection, FIRST_TEAM, Predictions, SECOND_TEAM, Truth};
+use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 /// The colours that a team can have.
@@ -122,17 +124,65 @@ pub fn truth(document: &Value) -> Vec<Truth> {
     frames.into_iter().map(|(number, detections)| Truth { number, image: None, detections }).collect()
 }
 
-/// The frames of a miner's answer; of equal numbers the last counts.
-fn frames(predictions: &Value, read: impl Fn(&Map<String, Value>) -> Vec<Detection>) -> Predictions {
-    let frames = predictions.get("frames").and_then(Value::as_array).into_iter().flatten();
-    let frames = frames.filter_map(Value::as_object).filter_map(|frame| {
-        let number = frame.get("frame_id").map_or(Some(-1), whole)?;
-        Some((number, read(frame)))
-    });
-    frames.collect()
+/// The keypoints of a frame of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Keypoints {
+    /// Points as (x, y) in pixels.
+    Points(Vec<(f64, f64)>),
+    /// Something is there that is no list of pairs of numbers: this many things, of which validators can use none.
+    Unreadable(usize),
+    /// Null, or a number: what breaks the validators' program.
+    Uncountable,
 }
 
-fn list<'a>(frame: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Value> {
+/// The keypoints of each frame, in the order of the frames' first appearance; of equal numbers the last counts. A frame
+/// without any has an empty list.
+#[must_use]
+pub fn keypoints(predictions: &Value) -> Vec<(i64, Keypoints)> {
+    let mut all: IndexMap<i64, Keypoints> = IndexMap::new();
+    for (number, frame) in numbered(predictions) {
+        let point = |point: &Value| match point.as_array()?.as_slice() {
+            // Text is not read as a number here.
+            [x, y] if !x.is_string() && !y.is_string() => {
+                Some((Scalar::from(x).number().ok()?, Scalar::from(y).number().ok()?))
+            }
+            _ => None,
+        };
+        let keypoints = match frame.get("keypoints") {
+            None => Keypoints::Points(Vec::new()),
+            Some(Value::Array(points)) => match points.iter().map(point).collect() {
+                Some(points) => Keypoints::Points(points),
+                None => Keypoints::Unreadable(points.len()),
+            },
+            Some(Value::Object(entries)) => Keypoints::Unreadable(entries.len()),
+            Some(Value::String(text)) => Keypoints::Unreadable(text.chars().count()),
+            Some(_) => Keypoints::Uncountable,
+        };
+        all.insert(number, keypoints);
+    }
+    all.into_iter().collect()
+}
+
+/// The frames of a miner's answer; of equal numbers the last counts.
+fn frames(predictions: &Value, read: impl Fn(&Map<String, Value>) -> Vec<Detection>) -> Predictions {
+    numbered(predictions).map(|(number, frame)| (number, read(frame))).collect()
+}
+
+fn numbered(predictions: &Value) -> impl Iterator<Item = (i64, &Map<String, Value>)> {
+    let frames = predictions.get("frames").and_then(Value::as_array).into_iter().flatten();
+    frames.filter_map(Value::as_object).filter_map(|frame| {
+        let number = frame.get("frame_id").map_or(Some(-1), whole)?;
+        Some((number, frame))
+    })
+}
+
+/// `int(value)`; integers beyond 64 bits come to lie at their end.
+pub(crate) fn integer(value: &Value) -> Option<i64> {
+    let whole = Scalar::from(value).python_int()?;
+    Some(i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX }))
+}
+
+pub(crate) fn list<'a>(frame: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Value> {
     frame.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -198,19 +248,6 @@ fn outline(points: &[Value]) -> Option<Vec<(i32, i32)>> {
     };
     let corners: Vec<(i32, i32)> = points.iter().map(corner).collect::<Option<_>>()?;
     (!corners.is_empty()).then_some(corners)
-}
-
-/// `int(value)`: what is behind the point is cut off. Integers beyond 64 bits come to lie at their end.
-fn integer(value: &Value) -> Option<i64> {
-    let saturated = |whole: i128| i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX });
-    match Scalar::from(value) {
-        Scalar::Bool(value) => Some(value.into()),
-        Scalar::Integer(value) => Some(saturated(value)),
-        // A cast of a float ends at the integer's range too.
-        Scalar::Number(value) => value.is_finite().then_some(value as i64),
-        Scalar::Text(text) => adit_python::int(text).map(saturated),
-        _ => None,
-    }
 }
 
 /// A frame's number: what Python takes for the same key of a dictionary as an integer.
