@@ -1,7 +1,9 @@
 //! Subnet 44's open track, where a model runs as a chute on chutes.ai.
 //!
-//! So far: what a revision of a model is called, there and on Hugging Face ([`names`]), and how validators read what a
-//! miner answers ([`documents`]). What they make of it is `adit-scoring`'s.
+//! What a revision of a model is called, there and on Hugging Face ([`names`]), the script that its chute is built from
+//! ([`template`]), and how validators read what a miner answers ([`documents`]). What they make of it is
+//! `adit-scoring`'s.
 
 pub mod documents;
 pub mod names;
+pub mod template;
