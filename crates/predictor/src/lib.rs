@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 pub use answer::{Action, Answer, Grades};
 pub use error::PredictError;
-pub use python::{PREDICTOR_FILE, find_predictor_file, python_program};
+pub use python::{PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
 pub use task::{Need, Subject, Task, Wanted};
 pub use worker::{Environment, PoolStatus, WorkerConfig, WorkerPool};
 

@@ -29,25 +29,33 @@ impl WorkerConfig {
 /// checkout, so the file is found from any directory. `None` when there is no such file.
 #[must_use]
 pub fn find_predictor_file(explicit: Option<&Path>) -> Option<PathBuf> {
-    if let Some(file) = explicit {
-        return existing(file.to_owned());
+    match explicit {
+        Some(file) => existing(file.to_owned()),
+        None => find_in_checkout(Path::new(PREDICTOR_FILE)),
     }
+    .filter(|file| file.is_file())
+}
+
+/// A file or folder of the checkout, by its path from the root: in the current directory or one above it, else in a
+/// directory above this program.
+#[must_use]
+pub fn find_in_checkout(wanted: &Path) -> Option<PathBuf> {
     // The path that was typed as well as the real one: either may be a link out of the checkout.
     let typed = env::args_os().next().map(PathBuf::from);
     let programs = [typed.filter(|path| path.components().count() > 1), env::current_exe().ok()];
     let starts = programs.into_iter().flatten().chain(env::current_exe().and_then(std::fs::canonicalize));
-    find_above(env::current_dir().into_iter().chain(starts))
+    find_above(env::current_dir().into_iter().chain(starts), wanted)
 }
 
-fn find_above(starts: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
+fn find_above(starts: impl IntoIterator<Item = PathBuf>, wanted: &Path) -> Option<PathBuf> {
     starts
         .into_iter()
         .filter_map(|start| std::path::absolute(start).ok())
-        .find_map(|start| start.ancestors().find_map(|folder| existing(folder.join(PREDICTOR_FILE))))
+        .find_map(|start| start.ancestors().find_map(|folder| existing(folder.join(wanted))))
 }
 
 fn existing(file: PathBuf) -> Option<PathBuf> {
-    file.is_file().then(|| std::path::absolute(&file).unwrap_or(file))
+    file.exists().then(|| std::path::absolute(&file).unwrap_or(file))
 }
 
 /// The Python beside this program, when it was installed into a virtual environment (whose packages the model
@@ -79,9 +87,9 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         for start in ["", "scorevision/miner", ".venv/bin/adit"] {
             let starts = [elsewhere.path().to_owned(), folder.path().join(start)];
-            assert_eq!(find_above(starts), Some(file.clone()), "from {start:?}");
+            assert_eq!(find_above(starts, Path::new(PREDICTOR_FILE)), Some(file.clone()), "from {start:?}");
         }
-        assert_eq!(find_above([elsewhere.path().to_owned()]), None);
+        assert_eq!(find_above([elsewhere.path().to_owned()], Path::new(PREDICTOR_FILE)), None);
     }
 
     #[test]
