@@ -1,12 +1,9 @@
 //! Subnet 44's open track, where a model runs as a chute on chutes.ai.
 //!
-//! ([`documents`]), and what score they give it ([`ranking`]), with the measures of `adit-scoring`.
-//! ([`template`]), and how validators read what a miner answers ([`documents`]). What they make of it is
-//! So far: what a revision of a model is called, there and on Hugging Face ([`names`]), and how validators read what a
-//! What a revision of a model is called, there and on Hugging Face ([`names`]), how validators read what a miner answers
-//! What a revision of a model is called, there and on Hugging Face ([`names`]), the script that its chute is built from
-//! `adit-scoring`'s.
-//! miner answers ([`documents`]). What they make of it is `adit-scoring`'s. The platform itself is [`chutes`].
+//! From a folder to a chute: what a revision of a model is called ([`names`]), the script that its chute is built from
+//! ([`template`]), the platform itself ([`chutes`]), and what is committed on chain ([`commitment`]). Then what it is
+//! worth: how validators read what a miner answers ([`documents`]), what score they give it ([`ranking`], with the
+//! measures of `adit-scoring`), and what they published ([`results`]).
 
 pub mod chutes;
 pub mod commitment;
