@@ -3,12 +3,13 @@
 //! From a folder to a chute: what a revision of a model is called ([`names`]), the script that its chute is built from
 //! ([`template`]), the platform itself ([`chutes`]), and what is committed on chain ([`commitment`]). Then what it is
 //! worth: how validators read what a miner answers ([`documents`]), what score they give it ([`ranking`], with the
-//! measures of `adit-scoring`), and what they published ([`results`]).
+//! measures of `adit-scoring`), a [`rehearsal`] of both, and what they published ([`results`]).
 
 pub mod chutes;
 pub mod commitment;
 pub mod documents;
 pub mod names;
 pub mod ranking;
+pub mod rehearsal;
 pub mod results;
 pub mod template;
