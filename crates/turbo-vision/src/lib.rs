@@ -4,4 +4,5 @@
 //! miner answers ([`documents`]). What they make of it is `adit-scoring`'s.
 
 pub mod documents;
+pub mod hub;
 pub mod names;
