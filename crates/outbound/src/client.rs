@@ -9,7 +9,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::io::AsyncReadExt as _;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use url::Url;
 
 use crate::{AddressGuard, Download, FetchError};
@@ -23,6 +24,8 @@ const REDIRECTS: u32 = 5;
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// As much of a file is in memory while it is sent.
 const PIECE: usize = 64 * 1024;
+/// The same for files so large that the number of pieces counts.
+const LARGE_PIECE: usize = 512 * 1024;
 /// Pause before the one retry of a `get` whose connection failed.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
@@ -268,12 +271,45 @@ impl Client {
         limits: &Limits,
     ) -> Result<Response, FetchError> {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        let pieces = futures_util::stream::try_unfold(file.take(length), |mut rest| async move {
-            let mut piece = BytesMut::with_capacity(PIECE);
-            let read = rest.read_buf(&mut piece).await?;
-            Ok::<_, std::io::Error>((read > 0).then(|| (piece.freeze(), rest)))
+        let body = pieces(file, length, PIECE, |_| ());
+        self.exchange(Method::POST, url, headers, body, limits).await
+    }
+
+    /// Puts the first `length` bytes of what `file` still holds, as [`Client::upload`] posts them, for large files: each
+    /// piece is told to `taken` by its size in bytes as it goes out, and a server that takes or says nothing for
+    /// [`Limits::idle`] is given up.
+    ///
+    /// # Errors
+    /// As [`Client::request`], and [`FetchError::Idle`].
+    pub async fn put_file(
+        &self,
+        url: &str,
+        mut headers: HeaderMap,
+        file: tokio::fs::File,
+        length: u64,
+        limits: &Limits,
+        taken: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Response, FetchError> {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        let (moved, mut moves) = watch::channel(());
+        let body = pieces(file, length, LARGE_PIECE, move |bytes| {
+            taken(bytes);
+            moved.send_replace(());
         });
-        self.exchange(Method::POST, url, headers, reqwest::Body::wrap_stream(pieces), limits).await
+        let silence = async {
+            loop {
+                match timeout(limits.idle, moves.changed()).await {
+                    Ok(Ok(())) => {}
+                    // All is sent: now the answer is waited for.
+                    Ok(Err(_)) => return sleep(limits.idle).await,
+                    Err(_) => return,
+                }
+            }
+        };
+        tokio::select! {
+            answer = self.exchange(Method::PUT, url, headers, body, limits) => answer,
+            () = silence => Err(FetchError::Idle { host: host(&self.guard.check_url(url)?), waited: limits.idle }),
+        }
     }
 
     async fn exchange(
@@ -296,6 +332,25 @@ impl Client {
         let body = Download::start_reading(url, response, *limits)?.bytes().await?;
         Ok(Response { status, headers, body })
     }
+}
+
+/// A body that is read from `file` while it is sent. A file that turns out shorter breaks the request off.
+fn pieces(
+    file: tokio::fs::File,
+    length: u64,
+    size: usize,
+    taken: impl Fn(u64) + Send + Sync + 'static,
+) -> reqwest::Body {
+    let taken = Arc::new(taken);
+    reqwest::Body::wrap_stream(futures_util::stream::try_unfold(file.take(length), move |mut rest| {
+        let taken = Arc::clone(&taken);
+        async move {
+            let mut piece = BytesMut::with_capacity(size);
+            let read = rest.read_buf(&mut piece).await?;
+            taken(read as u64);
+            Ok::<_, std::io::Error>((read > 0).then(|| (piece.freeze(), rest)))
+        }
+    }))
 }
 
 /// Host and port, the only parts of a URL that errors show.

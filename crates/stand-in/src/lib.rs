@@ -3,6 +3,7 @@
 pub mod docker_hub;
 pub mod engine;
 mod http1;
+pub mod hub;
 pub mod local_chain;
 pub mod media;
 pub mod node;

@@ -8,6 +8,7 @@
 pub mod chutes;
 pub mod commitment;
 pub mod documents;
+pub mod hub;
 pub mod names;
 pub mod ranking;
 pub mod rehearsal;
