@@ -1,8 +1,11 @@
 //! Subnet 44's open track, where a model runs as a chute on chutes.ai.
 //!
 //! What a revision of a model is called, there and on Hugging Face ([`names`]), how validators read what a miner answers
-//! ([`documents`]), and what score they give it ([`ranking`]), with the measures of `adit-scoring`.
+//! ([`documents`]), what score they give it ([`ranking`], with the measures of `adit-scoring`), and whether a model that
+//! they run again answers the same ([`compliance`]). What a chute is asked and may answer is in [`wire`].
 
+pub mod compliance;
 pub mod documents;
 pub mod names;
 pub mod ranking;
+pub mod wire;
