@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 /// The colours that a team can have.
-const COLOURS: [&str; 16] = [
+pub(crate) const COLOURS: [&str; 16] = [
     "white",
     "black",
     "red",
@@ -230,7 +230,7 @@ fn corners(one: &Map<String, Value>) -> Option<BBox> {
 }
 
 /// The first that says something of the three keys under which miners give a polygon.
-fn polygon(one: &Map<String, Value>) -> Option<Vec<(i32, i32)>> {
+pub(crate) fn polygon(one: &Map<String, Value>) -> Option<Vec<(i32, i32)>> {
     let points =
         ["points", "polygon", "masks"].iter().find_map(|key| one.get(*key).filter(|value| is_true(value)))?;
     outline(points.as_array()?)
@@ -263,7 +263,7 @@ fn whole(value: &Value) -> Option<i64> {
 }
 
 /// Python's truth of a value.
-fn is_true(value: &Value) -> bool {
+pub(crate) fn is_true(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
         Value::Bool(true) => true,

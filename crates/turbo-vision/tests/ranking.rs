@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use adit_manifest::{Element, Manifest};
 use adit_scoring::keypoints::{Channels, Frame};
 use adit_scoring::objects::{BBox, Detection, Truth};
+use adit_turbo_vision::compliance::{RULES, Rules, Verdict, compare};
 use adit_turbo_vision::ranking::{
     DocumentRules, FrameLimits, Gate, Ranking, Reading, Run, Unrankable, document_era, head,
 };
@@ -180,6 +181,48 @@ fn vectors_turbo_scoring_head_post_vlm_ranking() {
         let in_time = found.gates.iter().find(|gate| gate.name == Gate::LATENCY).unwrap();
         assert_eq!(in_time.open, case.latency_pass, "case {number}");
         assert_eq!(found.scored_frames, case.scored_frame_numbers, "case {number}");
+    }
+}
+
+#[test]
+fn vectors_turbo_scoring_head_compliance_compare() {
+    #[derive(Deserialize)]
+    struct Case {
+        expected: Value,
+        actual: Value,
+        threshold: f64,
+        ok: bool,
+        info: Map<String, Value>,
+        soft_drift: bool,
+    }
+    for (number, case) in cases::<Case>("head.compliance_compare").into_iter().enumerate() {
+        let rules = Rules { least_iou: case.threshold, ..RULES };
+        let found = compare(&case.expected, &case.actual);
+        let verdict = found.verdict(&rules);
+        assert_eq!(verdict == Verdict::Same, case.ok, "case {number}");
+        assert_eq!(found.drifts_softly(&rules), case.soft_drift, "case {number}");
+        let no_frames = case.info.contains_key("reason");
+        assert_eq!(verdict == Verdict::NoCommonFrames, no_frames, "case {number}");
+        if no_frames {
+            continue;
+        }
+        let ratio = |part: usize, of: usize| part as f64 / of.max(1) as f64;
+        for (name, found) in [
+            ("mean_iou", found.mean_iou),
+            ("matched_mean_iou", found.matched_mean_iou),
+            ("extra_boxes", found.extra as f64),
+            ("missing_boxes", found.missing as f64),
+            ("extra_detections", found.extra as f64),
+            ("missing_detections", found.missing as f64),
+            ("expected_detections", found.expected as f64),
+            ("actual_detections", found.actual as f64),
+            ("matched_detections", found.matched as f64),
+            ("missing_ratio", ratio(found.missing, found.expected)),
+            ("extra_ratio", ratio(found.extra, found.actual)),
+            ("frames_compared", found.frames.len() as f64),
+        ] {
+            close(found, case.info[name].as_f64().unwrap(), name, number);
+        }
     }
 }
 
