@@ -35,8 +35,8 @@ pub enum Action {
     Resolve(RepositoryName, String),
     /// To list the files of a revision.
     List(RepositoryName, String),
-    /// To download a file of a revision.
-    Download(RepositoryName, String, String),
+    /// To download a file.
+    Download(RepositoryName, String),
     /// To push a folder.
     Push(RepositoryName),
 }
@@ -58,8 +58,8 @@ impl fmt::Display for Action {
             Self::List(name, revision) => {
                 write!(f, "the files of Hugging Face repository {name} at {revision} cannot be listed")
             }
-            Self::Download(name, revision, path) => {
-                write!(f, "{path} of Hugging Face repository {name} at {revision} cannot be downloaded")
+            Self::Download(name, path) => {
+                write!(f, "{path} of Hugging Face repository {name} cannot be downloaded")
             }
             Self::Push(name) => write!(f, "the folder was not pushed to Hugging Face repository {name}"),
         }

@@ -390,10 +390,7 @@ impl Hub {
                 self.pause(&mut attempt, deadline, failed).await?;
             }
         };
-        result.await.map_err(|cause| HubError {
-            action: Action::Download(name.clone(), shown(revision), shown(path)),
-            cause,
-        })
+        result.await.map_err(|cause| HubError { action: Action::Download(name.clone(), shown(path)), cause })
     }
 
     /// Why a download was refused: the same call without following says which of the reasons it is.

@@ -167,9 +167,11 @@ impl Hub {
     ) -> Result<Pushed, HubError> {
         let deadline = Instant::now() + options.deadline;
         let push = Push { hub: self, repository, options, progress, deadline };
-        let done = match timeout_at(deadline, push.run(selection)).await {
-            Ok(done) => done,
-            Err(_) => Err(Cause::OutOfTime(options.deadline)),
+        let done = timeout_at(deadline, push.run(selection)).await;
+        let done = match done.unwrap_or(Err(Cause::OutOfTime(options.deadline))) {
+            Err(Cause::Unknown(why)) => Err(Cause::Unknown(why)),
+            Err(_) if Instant::now() >= deadline => Err(Cause::OutOfTime(options.deadline)),
+            done => done,
         };
         done.map_err(|cause| HubError { action: Action::Push(repository.clone()), cause })
     }

@@ -157,11 +157,12 @@ impl Selection {
                 let entry = entry.map_err(unreadable(&next))?;
                 let at = entry.path();
                 let path = within(&root, &at).ok_or_else(|| SelectionError::BadName(at.clone()))?;
-                if is_left_out(Path::new(&path)) {
+                let kind = entry.file_type().map_err(unreadable(&at))?;
+                let hidden = is_hidden(Path::new(&path));
+                if hidden || (!kind.is_dir() && is_lock(Path::new(&path))) {
                     selection.left_out.push(path);
                     continue;
                 }
-                let kind = entry.file_type().map_err(unreadable(&at))?;
                 if kind.is_dir() {
                     folders.push(at);
                     continue;
@@ -209,11 +210,14 @@ impl Selection {
     }
 }
 
-/// A hidden part anywhere, or the name of a lock: `huggingface_hub` leaves such beside what it downloads.
-fn is_left_out(path: &Path) -> bool {
-    let hidden = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
-    path.components().any(hidden)
-        || path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(b".lock"))
+/// Whether a part of the path begins with a dot.
+fn is_hidden(path: &Path) -> bool {
+    path.components().any(|part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b"."))
+}
+
+/// `huggingface_hub` leaves such beside what it downloads.
+fn is_lock(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(b".lock"))
 }
 
 /// The path below `root` as a repository writes it.
@@ -236,7 +240,7 @@ fn follow(root: &Path, link: PathBuf, path: &str) -> Result<PathBuf, SelectionEr
         return Err(SelectionError::LinkToFolder { path });
     }
     match target.strip_prefix(root) {
-        Ok(inside) if !is_left_out(inside) => Ok(target),
+        Ok(inside) if !is_hidden(inside) && !is_lock(inside) => Ok(target),
         _ => Err(SelectionError::Leaves { path, target }),
     }
 }
