@@ -1,5 +1,6 @@
 //! Local servers that answer as real services do, errors included. For tests and demos.
 
+pub mod chutes;
 pub mod docker_hub;
 pub mod engine;
 mod http1;

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::http1;
 
-mod multipart;
+pub(crate) mod multipart;
 
 /// Largest body that is read.
 const MAX_BODY: usize = 1 << 20;

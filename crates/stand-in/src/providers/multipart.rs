@@ -1,7 +1,7 @@
 //! Reads `multipart/form-data` as far as a test's client writes it.
 
 /// Names, values and, of files, their names. What is not well formed is left out.
-pub(super) fn parts(body: &[u8], boundary: &str) -> Vec<(String, String, Option<String>)> {
+pub(crate) fn parts(body: &[u8], boundary: &str) -> Vec<(String, String, Option<String>)> {
     let text = String::from_utf8_lossy(body);
     let delimiter = format!("--{boundary}");
     text.split(delimiter.as_str()).filter_map(part).collect()

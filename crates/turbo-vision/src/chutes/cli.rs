@@ -190,22 +190,24 @@ impl CliError {
             ),
             Self::NoImage { .. } => "Build it first, and wait until it is built and pushed.".to_owned(),
             Self::NotDone { why, tail, .. } => {
-                let all = format!("{why}\n{}", tail.join("\n")).to_lowercase();
-                let found = [
-                    ("per 24", "24 builds and 24 deployments are allowed in 24 hours: try again later."),
-                    ("429", "24 builds and 24 deployments are allowed in 24 hours: try again later."),
-                    ("balance", "Top up the account at https://chutes.ai; a build wants 50 USD."),
+                let marks = [
                     (
-                        "fee",
-                        "Top up the account at https://chutes.ai: the first deployment costs three hours of its GPUs.",
+                        "per 24 hours",
+                        "24 builds and 24 deployments are allowed in 24 hours: try again later.",
                     ),
+                    (
+                        "deployment fee",
+                        "Top up the account at https://chutes.ai: a new chute costs three hours of its GPUs.",
+                    ),
+                    ("balance", "Top up the account at https://chutes.ai; a build wants 50 USD."),
                     (
                         "authorization error",
                         "The hotkey of config.ini is not accepted: `chutes login` writes it anew.",
                     ),
+                    ("invalid nonce", "This host's clock is wrong by minutes: correct it."),
                     (
-                        "invalid request signature",
-                        "The hotkey of config.ini is not accepted, or this host's clock is wrong.",
+                        "request signature",
+                        "The hotkey of config.ini is not accepted: `chutes login` writes it anew.",
                     ),
                     ("traceback", "The script failed while it was imported; the last lines say where."),
                     (
@@ -213,13 +215,11 @@ impl CliError {
                         "The script failed while it was imported; the last lines say where.",
                     ),
                 ];
-                let found = found.iter().find(|(mark, _)| all.contains(mark));
-                found
-                    .map_or(
-                        "What the program wrote last says why; correct it and repeat the step.",
-                        |found| found.1,
-                    )
-                    .to_owned()
+                // Its complaint first: other lines may speak of the same things in passing.
+                let texts = [why.to_lowercase(), tail.join("\n").to_lowercase()];
+                let found = texts.iter().find_map(|text| marks.iter().find(|(mark, _)| text.contains(mark)));
+                let otherwise = "What the program wrote last says why; correct it and repeat the step.";
+                found.map_or(otherwise, |(_, hint)| hint).to_owned()
             }
             Self::OutOfTime { .. } => {
                 "Repeat the step with more time: a build that has begun goes on at Chutes and is taken \
