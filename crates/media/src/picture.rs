@@ -165,21 +165,52 @@ impl Media {
             });
         }
         let picture = Picture { bytes, format, width, height };
-        timeout_at(deadline, self.decode_picture(&picture, deadline))
-            .await
-            .unwrap_or_else(|_| Err(MediaError::Timeout("the picture was not decoded".to_owned())))?;
+        timed(self.decode_picture(&picture, deadline), deadline).await?;
         Ok(picture)
+    }
+
+    /// A picture's pixels: RGB24, row by row, `width * height * 3` bytes. Transparency is dropped, and how a camera
+    /// was held is not looked at.
+    ///
+    /// # Errors
+    /// `NotPicture` when it does not decode, `Timeout`, `Program`.
+    pub async fn pixels(&self, picture: &Picture, deadline: Instant) -> Result<Bytes, MediaError> {
+        let expected = picture.width as usize * picture.height as usize * 3;
+        let mut pixels = Vec::with_capacity(expected);
+        let decoding = self.decode(picture, "rgb24", deadline, |piece| pixels.extend_from_slice(piece));
+        timed(decoding, deadline).await?;
+        if pixels.len() != expected {
+            return Err(not_picture(&format!("it has {} of {expected} bytes of pixels", pixels.len())));
+        }
+        Ok(pixels.into())
     }
 
     /// Decodes to grey, one byte a pixel, and looks only at how many there are.
     async fn decode_picture(&self, picture: &Picture, deadline: Instant) -> Result<(), MediaError> {
+        let mut pixels = 0;
+        self.decode(picture, "gray", deadline, |piece| pixels += piece.len() as u64).await?;
+        let expected = u64::from(picture.width) * u64::from(picture.height);
+        if pixels != expected {
+            return Err(not_picture(&format!("it has {pixels} of {expected} pixels")));
+        }
+        Ok(())
+    }
+
+    /// Decodes to pixels of this format, which `take` gets in pieces.
+    async fn decode(
+        &self,
+        picture: &Picture,
+        pixel_format: &str,
+        deadline: Instant,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), MediaError> {
         let (demuxer, decoder) = picture.format.names();
         let max_pixels = self.limits.max_picture_pixels.to_string();
         let arguments = [
             &["-xerror", "-err_detect", "explode", "-protocol_whitelist", "pipe"][..],
             &["-codec_whitelist", decoder, "-max_pixels", &max_pixels, "-threads", "1"],
             &["-noautorotate", "-f", demuxer, "-i", "pipe:0", "-frames:v", "1"],
-            &["-pix_fmt", "gray", "-f", "rawvideo", "pipe:1"],
+            &["-pix_fmt", pixel_format, "-f", "rawvideo", "pipe:1"],
         ]
         .concat();
         let mut process = self.ffmpeg.start(&arguments, &ChildLimits::decoder(&self.limits, deadline))?;
@@ -191,23 +222,27 @@ impl Media {
         };
         let stdout = &mut process.stdout;
         let read = async {
-            let (mut pixels, mut piece) = (0_u64, vec![0; 64 << 10]);
+            let mut piece = vec![0; 64 << 10];
             loop {
                 match stdout.read(&mut piece).await {
-                    Ok(0) => return Ok(pixels),
-                    Ok(read) => pixels += read as u64,
+                    Ok(0) => return Ok(()),
+                    Ok(read) => take(&piece[..read]),
                     Err(error) => return Err(MediaError::Program(format!("cannot be read: {error}"))),
                 }
             }
         };
-        let ((), pixels) = tokio::try_join!(write, read)?;
-        process.finish().await.map_err(|message| not_picture(&format!("it does not decode: {message}")))?;
-        let expected = u64::from(picture.width) * u64::from(picture.height);
-        if pixels != expected {
-            return Err(not_picture(&format!("it has {pixels} of {expected} pixels")));
-        }
-        Ok(())
+        tokio::try_join!(write, read)?;
+        process.finish().await.map_err(|message| not_picture(&format!("it does not decode: {message}")))
     }
+}
+
+/// Bounds what a decoder takes.
+async fn timed(
+    decoding: impl Future<Output = Result<(), MediaError>>,
+    deadline: Instant,
+) -> Result<(), MediaError> {
+    let late = |_| Err(MediaError::Timeout("the picture was not decoded".to_owned()));
+    timeout_at(deadline, decoding).await.unwrap_or_else(late)
 }
 
 fn not_picture(what: &str) -> MediaError {

@@ -1,28 +1,4 @@
-"""Serves one predictor file: JSON lines on stdin and stdout, as docs/worker-protocol.md says.
-
-Run as `python3 -c SCRIPT path/to/predictor.py`. Python 3.9 or newer, standard library only.
-"""
-
-import importlib.abc
-import importlib.machinery
-import importlib.util
-import json
-import math
-import operator
-import os
-import sys
-import threading
-import time
-import traceback
-from pathlib import Path
-from types import SimpleNamespace
-
-# The protocol keeps both pipes to itself: whatever the model prints goes to the log, and input() finds nothing.
-REQUESTS = os.fdopen(os.dup(0), "rb")
-ANSWERS = os.fdopen(os.dup(1), "wb")
-os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-os.dup2(2, 1)
-
+# Serves one predictor file, for the private track: `python3 -c SCRIPT path/to/predictor.py`.
 
 # --- The classes that a predictor imports. They check as the validator's own do. ---
 
@@ -166,27 +142,12 @@ MODULES = {
 }
 
 
-class LastResort(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Asked after every other finder, so a module that exists on disk is always the one that is imported."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name in PACKAGES or name in MODULES:
-            return importlib.machinery.ModuleSpec(name, self, is_package=name in PACKAGES)
-        return None
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        vars(module).update(MODULES.get(module.__name__, {}))
-
-
 def load(path):
     """Imports the predictor, with the root of its checkout (or else its folder) first on the import path."""
     place = ("scorevision", "miner", "private_track", "predictor.py")
     in_checkout = path.parts[-4:] == place
     sys.path[:] = [str(path.parents[3] if in_checkout else path.parent)] + [p for p in sys.path if p]
-    sys.meta_path.append(LastResort())
+    sys.meta_path.append(LastResort(PACKAGES, MODULES))
     name = "scorevision.miner.private_track.predictor" if in_checkout else "predictor"
     spec = importlib.util.spec_from_file_location(name, str(path))
     module = importlib.util.module_from_spec(spec)
@@ -198,36 +159,14 @@ def load(path):
 # --- The protocol. ---
 
 
-class Aborted(BaseException):
-    """The clip could not be decoded to its end. Not an Exception, so that a predictor lets it through."""
-
-
-class Frames:
-    """The frames of the current clip, as they are decoded: pairs of frame number and RGB24 bytes."""
-
-    ended = False
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if self.ended:
-            raise StopIteration
-        head = json.loads(REQUESTS.readline())
-        if "frame" in head:
-            return head["frame"], REQUESTS.read(head["bytes"])
-        self.ended = True
-        if "abort" in head:
-            raise Aborted("the clip could not be decoded")
-        raise StopIteration
-
-
 def as_dict(prediction):
     """A prediction, be it of our class, of pydantic's or a plain dict."""
     return prediction if isinstance(prediction, dict) else prediction.model_dump()
 
 
 class Server:
+    about = None
+
     def __init__(self, path):
         self.name = path.name
         self.module = load(path)
@@ -267,59 +206,14 @@ class Server:
             actions = self.function("predict_actions", "video_path")(NOW.video)
         return {"predictions": [FramePrediction(**as_dict(action)).model_dump() for action in actions]}
 
-    def reply(self, line):
-        request = json.loads(line)
+    def reply(self, request):
         NOW.video = Path(request["video"] or "not-downloaded.mp4")
         NOW.frame_count = request["frame_count"]
         with_frames = self.frames_wanted is not None and not request["pictures"]
-        frames = Frames() if with_frames else None
-        try:
-            answer = self.answer(request, frames)
-            for _ in frames or ():  # a predictor may stop early; the request ends with its last frame
-                pass
-            return encode(dict(answer, id=request["id"]))
-        except BaseException as error:
-            if not isinstance(error, Aborted):
-                traceback.print_exc()
-            try:
-                for _ in frames or ():
-                    pass
-            except Aborted:
-                pass
-            return encode({"id": request["id"], "error": describe(error)})
+        arriving = Frames() if with_frames else None
+        # Pairs of frame number and RGB24 bytes.
+        frames = ((head["frame"], pixels) for head, pixels in arriving) if with_frames else None
+        return reply(request, arriving, lambda: self.answer(request, frames))
 
 
-def describe(error):
-    return "%s: %s" % (type(error).__name__, error)
-
-
-def encode(message):
-    return json.dumps(message, allow_nan=False, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
-def say(line):
-    ANSWERS.write(line)
-    ANSWERS.flush()
-
-
-def leave_with(parent):
-    """A miner that was killed outright must not leave a model behind that keeps the GPU."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def main():
-    threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
-    try:
-        server = Server(Path(sys.argv[1]).absolute())
-        say(encode({"ready": True, "needs": server.needs}))
-    except BaseException as error:
-        traceback.print_exc()
-        say(encode({"error": describe(error)}))
-        sys.exit(1)
-    for line in REQUESTS:
-        say(server.reply(line))
-
-
-main()
+main(lambda: Server(Path(sys.argv[1]).absolute()))

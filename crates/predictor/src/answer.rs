@@ -15,6 +15,10 @@ pub enum Answer {
     Delivery(Map<String, Value>),
     /// For [`Wanted::CardGrades`](crate::Wanted::CardGrades).
     Grades(Grades),
+    /// For [`Wanted::Objects`](crate::Wanted::Objects): what was found on each frame, in the model's own order and with
+    /// whatever else it says of a frame (Turbo Vision reference, section 6.2). `frame_id` is an integer; `boxes`,
+    /// `polygons` and `keypoints` are absent, null or of their types.
+    Objects(Vec<Map<String, Value>>),
 }
 
 /// One action that the model saw.
@@ -104,6 +108,82 @@ pub(crate) fn check_delivery(row: &Map<String, Value>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Says what is wrong with what was found on frames, if anything. Validators pass over what they cannot read, so a
+/// model that is wrong here would earn nothing and hear nothing.
+pub(crate) fn check_objects(frames: &[Map<String, Value>]) -> Result<(), String> {
+    frames.iter().enumerate().try_for_each(|(number, frame)| {
+        check_frame(frame).map_err(|what| match frame.get("frame_id") {
+            Some(Value::Number(id)) => format!("frame {id}: {what}"),
+            _ => format!("result {number}: {what}"),
+        })
+    })
+}
+
+fn check_frame(frame: &Map<String, Value>) -> Result<(), String> {
+    whole(frame.get("frame_id"), "frame_id")?;
+    for (name, one) in items(frame, "boxes")? {
+        let row = object(one, &name)?;
+        for side in ["x1", "y1", "x2", "y2"] {
+            number(row.get(side), &format!("{name}.{side}"))?;
+        }
+        whole(row.get("cls_id"), &format!("{name}.cls_id"))?;
+        for sure in ["conf", "score"] {
+            if let Some(value) = row.get(sure).filter(|value| !value.is_null()) {
+                number(Some(value), &format!("{name}.{sure}"))?;
+            }
+        }
+    }
+    for (name, one) in items(frame, "polygons")? {
+        let row = object(one, &name)?;
+        whole(row.get("cls_id"), &format!("{name}.cls_id"))?;
+        // The keys under which miners give a polygon.
+        let key = ["points", "polygon", "masks"].into_iter().find(|key| row.contains_key(*key));
+        let key = key.ok_or_else(|| format!("{name} has no points"))?;
+        items(row, key)?.into_iter().try_for_each(|(at, point)| pair(point, &format!("{name}.{at}")))?;
+    }
+    items(frame, "keypoints")?.into_iter().try_for_each(|(name, point)| pair(point, &name))
+}
+
+/// The elements of a list with their names; none where it is absent or null.
+fn items<'a>(row: &'a Map<String, Value>, key: &str) -> Result<Vec<(String, &'a Value)>, String> {
+    match row.get(key) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(list)) => {
+            Ok(list.iter().enumerate().map(|(at, one)| (format!("{key}[{at}]"), one)).collect())
+        }
+        other => Err(format!("{key} is {}, not a list", shown(other))),
+    }
+}
+
+fn object<'a>(value: &'a Value, name: &str) -> Result<&'a Map<String, Value>, String> {
+    value.as_object().ok_or_else(|| format!("{name} is {}, not an object", shown(Some(value))))
+}
+
+fn whole(value: Option<&Value>, name: &str) -> Result<(), String> {
+    match value.and_then(Value::as_i64) {
+        Some(_) => Ok(()),
+        None => Err(format!("{name} is {}, not an integer", shown(value))),
+    }
+}
+
+fn number(value: Option<&Value>, name: &str) -> Result<(), String> {
+    match value {
+        Some(Value::Number(_)) => Ok(()),
+        other => Err(format!("{name} is {}, not a number", shown(other))),
+    }
+}
+
+fn pair(value: &Value, name: &str) -> Result<(), String> {
+    match value.as_array().map(Vec::as_slice) {
+        Some([Value::Number(_), Value::Number(_)]) => Ok(()),
+        _ => Err(format!("{name} is {}, not a pair of numbers", shown(Some(value)))),
+    }
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "missing".to_owned(), |value| bounded(&value.to_string()))
 }
 
 fn bounded(text: &str) -> String {

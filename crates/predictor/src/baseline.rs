@@ -19,6 +19,7 @@ pub(crate) fn predict(task: &Task) -> Result<Answer, PredictError> {
         Wanted::CardGrades => {
             Answer::Grades(Grades { card_grade: 5, surface: 5, centering: 5, edges: 5, corners: 5 })
         }
+        Wanted::Objects { .. } => Answer::Objects(Vec::new()),
     })
 }
 

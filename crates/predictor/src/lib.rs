@@ -13,12 +13,13 @@ mod python;
 mod task;
 mod worker;
 
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub use answer::{Action, Answer, Grades};
 pub use error::PredictError;
-pub use python::{PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
-pub use task::{Need, Subject, Task, Wanted};
+pub use python::{ChuteFiles, PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
+pub use task::{Image, ImageStream, Need, Subject, Task, Wanted};
 pub use worker::{Environment, PoolStatus, WorkerConfig, WorkerPool};
 
 /// A model, loaded once and asked many times.
@@ -59,6 +60,27 @@ impl Predictor {
         match self {
             Self::Baseline => Ok(Need::FrameCount),
             Self::Workers(pool) => pool.wait_ready(deadline).await,
+        }
+    }
+
+    /// What the model says of itself, for those that ask a chute for its health.
+    #[must_use]
+    pub fn about(&self) -> Option<Map<String, Value>> {
+        match self {
+            Self::Baseline => None,
+            Self::Workers(pool) => pool.status().about,
+        }
+    }
+
+    /// Why the model could not be loaded, where it never was. One that was loaded once is only being replaced.
+    #[must_use]
+    pub fn load_failure(&self) -> Option<String> {
+        match self {
+            Self::Baseline => None,
+            Self::Workers(pool) => {
+                let status = pool.status();
+                status.need.is_none().then_some(status.last_failure).flatten()
+            }
         }
     }
 

@@ -9,7 +9,31 @@ use crate::WorkerConfig;
 /// Where the guide has the operator put the model, from the root of the checkout.
 pub const PREDICTOR_FILE: &str = "scorevision/miner/private_track/predictor.py";
 
-const SCRIPT: &str = include_str!("../python/worker.py");
+/// A worker's text: what all begin with, and its own.
+macro_rules! script {
+    ($($part:literal),+) => {
+        concat!(include_str!("../python/protocol.py"), $("\n\n", include_str!(concat!("../python/", $part))),+)
+    };
+}
+
+const PREDICTOR: &str = script!("worker.py");
+const MINER: &str = script!("objects.py", "miner.py");
+const CHUTE: &str = script!("objects.py", "chute.py");
+
+/// The guide's template files of a chute, and what a chute made of them is told.
+#[derive(Debug, Clone)]
+pub struct ChuteFiles {
+    /// The files, in the order in which they share one module.
+    pub files: Vec<PathBuf>,
+    /// The model's repository on Hugging Face.
+    pub repository: String,
+    /// Its revision.
+    pub revision: String,
+    /// The chute's name.
+    pub name: String,
+    /// A folder with the model, which `snapshot_download` then gives in place of fetching one.
+    pub folder: Option<PathBuf>,
+}
 
 impl WorkerConfig {
     /// Workers that serve the Python file `predictor`, run by `python` (3.9 or newer, no packages needed).
@@ -19,7 +43,26 @@ impl WorkerConfig {
     #[must_use]
     pub fn python(python: &Path, predictor: &Path) -> Self {
         let mut config = Self::new(predictor.display().to_string(), python);
-        config.args = vec!["-u".into(), "-c".into(), SCRIPT.into(), predictor.into()];
+        config.args = vec!["-u".into(), "-c".into(), PREDICTOR.into(), predictor.into()];
+        config
+    }
+
+    /// Workers that serve the `miner.py` in `folder`, as the published chute template serves it. numpy must be there.
+    #[must_use]
+    pub fn miner(python: &Path, folder: &Path) -> Self {
+        let mut config = Self::new(folder.join("miner.py").display().to_string(), python);
+        config.args = vec!["-u".into(), "-c".into(), MINER.into(), folder.into()];
+        config
+    }
+
+    /// Workers that serve the guide's template files; what these import must be there, the chutes SDK excepted.
+    #[must_use]
+    pub fn chute(python: &Path, chute: &ChuteFiles) -> Self {
+        let mut config = Self::new(chute.name.clone(), python);
+        config.args = vec!["-u".into(), "-c".into(), CHUTE.into()];
+        config.args.extend([&chute.repository, &chute.revision, &chute.name].map(Into::into));
+        config.args.push(chute.folder.clone().unwrap_or_default().into());
+        config.args.extend(chute.files.iter().map(Into::into));
         config
     }
 }

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use adit_media::{ClipFile, ClipInfo, FrameFormat, FrameStream, Picture, Sampling};
+use std::pin::Pin;
+
+use adit_media::{ClipFile, ClipInfo, FrameFormat, FrameStream, MediaError, Picture, Sampling};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use serde_json::{Map, Value};
 
 use crate::PredictError;
 
@@ -15,6 +20,10 @@ pub enum Need {
     File,
     /// Its frames, as they are decoded.
     Frames(FrameFormat),
+    /// Its frames at the clip's own size, or images of any size: for objects only.
+    Images,
+    /// Only where it is, since the model fetches it itself: for objects only.
+    Link,
 }
 
 impl Need {
@@ -23,6 +32,8 @@ impl Need {
             Self::FrameCount => "the frame count",
             Self::File => "a local file",
             Self::Frames(_) => "frames",
+            Self::Images => "images",
+            Self::Link => "a link",
         }
     }
 }
@@ -49,6 +60,13 @@ pub enum Wanted {
     CricketDelivery,
     /// The grades of one trading card.
     CardGrades,
+    /// Boxes, polygons and keypoints on each frame or image.
+    Objects {
+        /// How many images are shown to the model at once, from 1.
+        batch_size: u32,
+        /// How many keypoints the answer should have for each image.
+        n_keypoints: u32,
+    },
 }
 
 impl Wanted {
@@ -60,6 +78,7 @@ impl Wanted {
             Self::SoccerActions => "soccer_action",
             Self::CricketDelivery => "cricket_delivery",
             Self::CardGrades => "tcg_grading",
+            Self::Objects { .. } => "objects",
         }
     }
 }
@@ -75,6 +94,48 @@ pub enum Subject {
     Frames(FrameStream),
     /// Still pictures with their frame ids: one for a card, several for a soccer challenge that lists frames.
     Pictures(Vec<(u64, Picture)>),
+    /// Decoded images, for objects.
+    Images(ImageStream),
+    /// Where a clip is, for objects.
+    Link {
+        /// An http or https URL that the worker can reach.
+        url: String,
+        /// What the challenge says besides.
+        meta: Option<Map<String, Value>>,
+    },
+}
+
+/// A decoded image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// What the challenge calls it.
+    pub frame_id: i64,
+    /// Pixels a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// RGB24, row by row, `width * height * 3` bytes.
+    pub pixels: Bytes,
+}
+
+/// Images that are made when the worker is ready for the next one.
+pub struct ImageStream(Pin<Box<dyn Stream<Item = Result<Image, MediaError>> + Send>>);
+
+impl ImageStream {
+    /// Over any stream. It is not asked again after an error.
+    pub fn new(images: impl Stream<Item = Result<Image, MediaError>> + Send + 'static) -> Self {
+        Self(Box::pin(images))
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<Image>, MediaError> {
+        self.0.next().await.transpose()
+    }
+}
+
+impl fmt::Debug for ImageStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ImageStream")
+    }
 }
 
 impl Subject {
@@ -84,6 +145,8 @@ impl Subject {
             Self::File(_) => "a local file",
             Self::Frames(_) => "frames",
             Self::Pictures(_) => "pictures",
+            Self::Images(_) => "images",
+            Self::Link { .. } => "a link",
         }
     }
 
@@ -92,7 +155,7 @@ impl Subject {
             Self::FrameCount(info) => Some(info),
             Self::File(file) => Some(file.info()),
             Self::Frames(stream) => Some(stream.info()),
-            Self::Pictures(_) => None,
+            Self::Pictures(_) | Self::Images(_) | Self::Link { .. } => None,
         }
     }
 }
@@ -117,6 +180,14 @@ impl Task {
             given: self.subject.name(),
         };
         match (self.wanted, &self.subject) {
+            (Wanted::Objects { .. }, Subject::Frames(_)) if need == Need::Images => Ok(()),
+            (Wanted::Objects { .. }, Subject::Images(_) | Subject::Link { .. })
+                if self.subject.name() == need.name() =>
+            {
+                Ok(())
+            }
+            (Wanted::Objects { .. }, _) => Err(mismatch(need.name())),
+            (_, _) if matches!(need, Need::Images | Need::Link) => Err(mismatch("a challenge about objects")),
             (Wanted::CardGrades, Subject::Pictures(pictures)) if pictures.len() == 1 => Ok(()),
             (Wanted::CardGrades, _) => Err(mismatch("exactly one picture")),
             (Wanted::CricketDelivery, Subject::Pictures(_)) => Err(mismatch("a clip")),

@@ -76,6 +76,7 @@ impl Clip {
             Need::FrameCount => Subject::FrameCount(self.media.frame_count(url, soon()).await?),
             Need::File => Subject::File(self.media.file(url, soon()).await?),
             Need::Frames(format) => Subject::Frames(self.media.frames(url, format, soon()).await?),
+            other => panic!("a clip is not given as {other}"),
         };
         let task = Task { challenge_id: "c1".to_owned(), wanted, subject };
         predictor.predict(task, soon()).await

@@ -204,7 +204,11 @@ fn a_worker_whose_miner_was_killed_outright_ends_by_itself() {
                  print(subprocess.Popen([sys.executable, '-c', sys.argv[1], sys.argv[2]]).pid, flush=True)\n\
                  time.sleep(1000)\n";
     let mut miner = Command::new("python3")
-        .args(["-c", miner, include_str!("../python/worker.py")])
+        .args([
+            "-c",
+            miner,
+            concat!(include_str!("../python/protocol.py"), include_str!("../python/worker.py")),
+        ])
         .arg(&file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

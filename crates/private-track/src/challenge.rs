@@ -112,8 +112,12 @@ impl Solver {
         }
     }
 
-    async fn clip(&self, url: &str, need: Need, deadline: Instant) -> Result<Subject, MediaError> {
+    async fn clip(&self, url: &str, need: Need, deadline: Instant) -> Result<Subject, Failure> {
         Ok(match need {
+            Need::Images | Need::Link => {
+                let (wanted, needs) = (self.mode.name(), "a challenge about objects");
+                return Err(PredictError::Mismatch { wanted, needs, given: "a clip" }.into());
+            }
             Need::FrameCount => Subject::FrameCount(self.media.frame_count(url, deadline).await?),
             Need::File => Subject::File(self.media.file(url, deadline).await?),
             Need::Frames(format) => Subject::Frames(self.media.frames(url, format, deadline).await?),

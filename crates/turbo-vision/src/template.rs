@@ -191,12 +191,11 @@ impl Folder {
         &self.path
     }
 
-    /// The files that make the model, in the order in which they share one module. `setup` is not among them: it
-    /// says how the chute is built.
+    /// The files that are put into the main one, in the order in which they share its module.
     #[must_use]
-    pub fn model_files(&self) -> [PathBuf; 3] {
-        let FileNames { schemas, load, predict, .. } = &self.names;
-        [schemas, load, predict].map(|name| self.path.join(name))
+    pub fn parts(&self) -> [PathBuf; 4] {
+        let FileNames { schemas, setup, load, predict, .. } = &self.names;
+        [schemas, setup, load, predict].map(|name| self.path.join(name))
     }
 
     /// The script of a chute. `predict_endpoint` is the path that validators post to, `predict` unless a setting says
@@ -237,7 +236,7 @@ impl Folder {
 }
 
 /// The paths that the chutes SDK takes, without the first slash.
-fn is_path(text: &str) -> bool {
+pub(crate) fn is_path(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     text.split('/').all(|part| !part.is_empty() && !part.starts_with('-') && part.bytes().all(inner))
 }

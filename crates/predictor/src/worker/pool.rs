@@ -9,12 +9,14 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::WorkerConfig;
 use super::process::Process;
+use super::wire::Ready;
 use crate::{Answer, Need, PredictError, Task};
 
 /// Pause before the second start in a row of a worker that has answered nothing; it doubles up to the longest.
@@ -38,6 +40,8 @@ pub struct PoolStatus {
     pub count: usize,
     /// What the model needs, once a worker has said it.
     pub need: Option<Need>,
+    /// What the worker that started last says of its model, if it does.
+    pub about: Option<Map<String, Value>>,
     /// Those of them that have loaded their model.
     pub up: usize,
     /// Why a worker last ended, if one ever did. It may quote the model: for the log, not for strangers.
@@ -64,7 +68,7 @@ impl WorkerPool {
         let (name, config) = (config.name.clone(), Arc::new(config));
         let (offers_out, offers) = mpsc::channel(count);
         let (status_out, status) =
-            watch::channel(PoolStatus { count, need: None, up: 0, last_failure: None });
+            watch::channel(PoolStatus { count, need: None, about: None, up: 0, last_failure: None });
         let mut keepers = JoinSet::new();
         for number in 0..count {
             let (config, offers, status) = (config.clone(), offers_out.clone(), status_out.clone());
@@ -215,9 +219,12 @@ async fn start(
     status: &watch::Sender<PoolStatus>,
 ) -> Result<Process, String> {
     let begin = Instant::now();
-    let (process, need) = Process::start(config, number).await?;
+    let (process, Ready { need, about }) = Process::start(config, number).await?;
     let mut agreed = need;
-    status.send_modify(|status| agreed = *status.need.get_or_insert(need));
+    status.send_modify(|status| {
+        agreed = *status.need.get_or_insert(need);
+        status.about = about;
+    });
     if need != agreed {
         return Err(format!("it needs {need}, but the workers before it needed {agreed}; restart the miner"));
     }

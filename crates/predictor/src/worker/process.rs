@@ -7,7 +7,8 @@ use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
-use adit_media::{FrameStream, MediaError};
+use adit_media::{FrameStream, MediaError, Picture};
+use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -17,8 +18,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::WorkerConfig;
 use super::lines::{Line, Lines};
-use super::wire::{self, Expected, NoAnswer};
-use crate::{Answer, Need, PredictError, Subject, Task};
+use super::wire::{self, Expected, NoAnswer, Ready};
+use crate::{Answer, ImageStream, PredictError, Subject, Task, Wanted};
 
 /// Longest piece of a worker's stderr that becomes one log line, in bytes.
 const LOG_LINE_LIMIT: usize = 4096;
@@ -52,18 +53,18 @@ impl Process {
     ///
     /// # Errors
     /// Why there is no worker, as a sentence.
-    pub(super) async fn start(config: &WorkerConfig, number: usize) -> Result<(Self, Need), String> {
+    pub(super) async fn start(config: &WorkerConfig, number: usize) -> Result<(Self, Ready), String> {
         let mut process = Self::spawn(config, number)
             .map_err(|error| format!("cannot run {}: {error}", config.program.display()))?;
         let first = timeout(config.start_limit, process.event()).await.ok();
-        let need = match first {
+        let ready = match first {
             Some(Event::Line(line)) => wire::parse_ready(&line),
             Some(Event::TooLong(line)) => Err(format!("its first line is too long: {}", wire::quote(&line))),
             Some(Event::Gone) => Err(format!("it {} before it was ready", process.post_mortem().await)),
             None => Err(format!("it was not ready within {:?}", config.start_limit)),
         };
-        match need {
-            Ok(need) => Ok((process, need)),
+        match ready {
+            Ok(ready) => Ok((process, ready)),
             Err(reason) => {
                 process.kill().await;
                 Err(reason)
@@ -117,7 +118,11 @@ impl Process {
         self.next_id += 1;
         let expected = Expected { id, wanted };
         // Lives until the answer is there, as the subject's own file does.
-        let spool = Spool::of(&subject).await.map_err(PredictError::Spool)?;
+        let pictures = match &subject {
+            Subject::Pictures(pictures) => pictures.as_slice(),
+            _ => &[],
+        };
+        let spool = Spool::of(pictures).await.map_err(PredictError::Spool)?;
         let info = subject.info();
         let request = wire::Request {
             id,
@@ -130,12 +135,26 @@ impl Process {
             frame_count: info.map(|info| info.frames),
             frame_rate: info.map(|info| info.frame_rate.as_f64()),
             pictures: &spool.pictures,
+            objects: match wanted {
+                Wanted::Objects { batch_size, n_keypoints } => {
+                    let (url, meta) = match &subject {
+                        Subject::Link { url, meta } => (Some(url.as_str()), meta.as_ref()),
+                        _ => (None, None),
+                    };
+                    Some(wire::ObjectsRequest { batch_size, n_keypoints, url, meta })
+                }
+                _ => None,
+            },
         };
         let mut line =
             serde_json::to_vec(&request).map_err(|error| PredictError::Spool(io::Error::other(error)))?;
         line.push(b'\n');
         let frames = match &mut subject {
-            Subject::Frames(stream) => Some(stream),
+            Subject::Frames(stream) => {
+                let images = matches!(wanted, Wanted::Objects { .. });
+                Some(Pixels::Clip { stream, images })
+            }
+            Subject::Images(stream) => Some(Pixels::Images(stream)),
             _ => None,
         };
 
@@ -250,21 +269,54 @@ impl From<io::Error> for SendError {
     }
 }
 
+/// Where the pixels come from that follow a request.
+enum Pixels<'a> {
+    /// A clip; `images` where its frames are announced with their size, as images are.
+    Clip {
+        stream: &'a mut FrameStream,
+        images: bool,
+    },
+    Images(&'a mut ImageStream),
+}
+
+impl Pixels<'_> {
+    /// The next line and the pixels that follow it. Cancel safe only in so far as the rest is then not asked for.
+    async fn next(&mut self) -> Result<Option<(String, Bytes)>, MediaError> {
+        Ok(match self {
+            Self::Clip { stream, images } => {
+                let format = stream.format();
+                let frame = stream.next().await?;
+                frame.map(|frame| {
+                    let bytes = frame.pixels.len();
+                    let line = match (*images, i64::try_from(frame.index)) {
+                        (true, Ok(index)) => wire::image_line(index, format.width, format.height, bytes),
+                        _ => wire::frame_line(frame.index, bytes),
+                    };
+                    (line, frame.pixels)
+                })
+            }
+            Self::Images(stream) => stream.next().await?.map(|image| {
+                let line = wire::image_line(image.frame_id, image.width, image.height, image.pixels.len());
+                (line, image.pixels)
+            }),
+        })
+    }
+}
+
 async fn send(
     stdin: &mut ChildStdin,
     request: &[u8],
-    frames: Option<&mut FrameStream>,
+    frames: Option<Pixels<'_>>,
     frames_due: Instant,
 ) -> Result<(), SendError> {
     stdin.write_all(request).await?;
-    if let Some(frames) = frames {
+    if let Some(mut frames) = frames {
         loop {
             let late = |_| Err(MediaError::Timeout("the clip was still arriving at the deadline".to_owned()));
             match timeout_at(frames_due, frames.next()).await.unwrap_or_else(late) {
-                Ok(Some(frame)) => {
-                    let head = wire::frame_line(frame.index, frame.pixels.len());
-                    stdin.write_all(head.as_bytes()).await?;
-                    stdin.write_all(&frame.pixels).await?;
+                Ok(Some((line, pixels))) => {
+                    stdin.write_all(line.as_bytes()).await?;
+                    stdin.write_all(&pixels).await?;
                 }
                 Ok(None) => {
                     stdin.write_all(wire::END_LINE).await?;
@@ -299,10 +351,10 @@ struct Spool {
 }
 
 impl Spool {
-    async fn of(subject: &Subject) -> io::Result<Self> {
-        let Subject::Pictures(pictures) = subject else {
+    async fn of(pictures: &[(u64, Picture)]) -> io::Result<Self> {
+        if pictures.is_empty() {
             return Ok(Self { pictures: Vec::new(), _folder: None });
-        };
+        }
         let folder = tempfile::Builder::new().prefix("adit-pictures-").tempdir()?;
         let mut written = Vec::with_capacity(pictures.len());
         for (number, (frame_id, picture)) in pictures.iter().enumerate() {

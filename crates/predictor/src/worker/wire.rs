@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::answer::{check_action, check_delivery, check_grades};
+use crate::answer::{check_action, check_delivery, check_grades, check_objects};
 use crate::{Action, Answer, Grades, Need, Wanted};
 
 /// Longest line that a worker may print, in bytes.
@@ -28,6 +28,17 @@ pub(super) struct Request<'a> {
     pub(super) frame_count: Option<u64>,
     pub(super) frame_rate: Option<f64>,
     pub(super) pictures: &'a [PicturePath],
+    #[serde(flatten)]
+    pub(super) objects: Option<ObjectsRequest<'a>>,
+}
+
+/// What a request for objects says besides.
+#[derive(Serialize)]
+pub(super) struct ObjectsRequest<'a> {
+    pub(super) batch_size: u32,
+    pub(super) n_keypoints: u32,
+    pub(super) url: Option<&'a str>,
+    pub(super) meta: Option<&'a Map<String, Value>>,
 }
 
 #[derive(Serialize)]
@@ -41,6 +52,11 @@ pub(super) fn frame_line(index: u64, bytes: usize) -> String {
     format!("{{\"frame\":{index},\"bytes\":{bytes}}}\n")
 }
 
+/// The line before the pixels of one image of any size.
+pub(super) fn image_line(frame_id: i64, width: u32, height: u32, bytes: usize) -> String {
+    format!("{{\"frame\":{frame_id},\"width\":{width},\"height\":{height},\"bytes\":{bytes}}}\n")
+}
+
 /// The line after the last frame of a clip that was decoded whole.
 pub(super) const END_LINE: &[u8] = b"{\"end\":true}\n";
 
@@ -52,7 +68,15 @@ pub(super) const ABORT_LINE: &[u8] = b"{\"abort\":true}\n";
 struct ReadyLine {
     ready: Option<bool>,
     needs: Option<NeedsLine>,
+    about: Option<Map<String, Value>>,
     error: Option<String>,
+}
+
+/// What a worker says first.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ready {
+    pub(super) need: Need,
+    pub(super) about: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +84,8 @@ struct ReadyLine {
 enum NeedsLine {
     FrameCount,
     File,
+    Images,
+    Link,
     Frames {
         width: u32,
         height: u32,
@@ -69,34 +95,38 @@ enum NeedsLine {
 }
 
 /// Reads a worker's first line.
-pub(super) fn parse_ready(line: &[u8]) -> Result<Need, String> {
+pub(super) fn parse_ready(line: &[u8]) -> Result<Ready, String> {
     let bad = |what: &str| Err(format!("{}: {}", clean(what), quote(line)));
     let ready: ReadyLine = match serde_json::from_slice(line) {
         Ok(ready) => ready,
         Err(error) => return bad(&format!("its first line is not a ready line ({error})")),
     };
-    match ready {
+    let (needs, about) = match ready {
         ReadyLine { error: Some(error), .. } => {
-            Err(format!("it could not load its model: {}", clean(&error)))
+            return Err(format!("it could not load its model: {}", clean(&error)));
         }
-        ReadyLine { ready: Some(true), needs: Some(needs), .. } => match needs {
-            NeedsLine::FrameCount => Ok(Need::FrameCount),
-            NeedsLine::File => Ok(Need::File),
-            NeedsLine::Frames { width, height, rate } => {
-                if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
-                    return bad(&format!("it asks for frames with a side outside 1..={MAX_SIDE}"));
-                }
-                let sampling = rate.map_or(Sampling::Every, Sampling::PerSecond);
-                let format = FrameFormat { width, height, sampling };
-                // What no clip would ever be decoded to is better said now than at the first challenge.
-                match format.check(&MediaLimits::default()) {
-                    Ok(()) => Ok(Need::Frames(format)),
-                    Err(error) => bad(&format!("it asks for frames that are never decoded ({error})")),
-                }
+        ReadyLine { ready: Some(true), needs: Some(needs), about, .. } => (needs, about),
+        _ => return bad("its first line says neither ready and needs, nor error"),
+    };
+    let need = match needs {
+        NeedsLine::FrameCount => Need::FrameCount,
+        NeedsLine::File => Need::File,
+        NeedsLine::Images => Need::Images,
+        NeedsLine::Link => Need::Link,
+        NeedsLine::Frames { width, height, rate } => {
+            if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
+                return bad(&format!("it asks for frames with a side outside 1..={MAX_SIDE}"));
             }
-        },
-        _ => bad("its first line says neither ready and needs, nor error"),
-    }
+            let sampling = rate.map_or(Sampling::Every, Sampling::PerSecond);
+            let format = FrameFormat { width, height, sampling };
+            // What no clip would ever be decoded to is better said now than at the first challenge.
+            if let Err(error) = format.check(&MediaLimits::default()) {
+                return bad(&format!("it asks for frames that are never decoded ({error})"));
+            }
+            Need::Frames(format)
+        }
+    };
+    Ok(Ready { need, about })
 }
 
 /// The request that an answer line must belong to.
@@ -123,6 +153,7 @@ struct AnswerLine {
     predictions: Option<IgnoredAny>,
     delivery: Option<IgnoredAny>,
     grades: Option<IgnoredAny>,
+    objects: Option<IgnoredAny>,
     error: Option<String>,
 }
 
@@ -141,6 +172,11 @@ struct Card {
     grades: Grades,
 }
 
+#[derive(Deserialize)]
+struct Objects {
+    objects: Vec<Map<String, Value>>,
+}
+
 /// Reads the line with which a worker answers a request.
 pub(super) fn parse_answer(line: &[u8], expected: Expected) -> Result<Answer, NoAnswer> {
     let broken = |what: String| NoAnswer::Broken(format!("{}: {}", clean(&what), quote(line)));
@@ -150,29 +186,35 @@ pub(super) fn parse_answer(line: &[u8], expected: Expected) -> Result<Answer, No
     if answer.id != expected.id {
         return Err(broken(format!("it answered request {} when asked {}", answer.id, expected.id)));
     }
-    let AnswerLine { id: _, predictions, delivery, grades, error } = answer;
-    match (expected.wanted, predictions, delivery, grades, error) {
-        (_, None, None, None, Some(error)) => Err(NoAnswer::Failed(clean(&error))),
-        (Wanted::SoccerActions, Some(_), None, None, None) => {
+    let AnswerLine { id: _, predictions, delivery, grades, objects, error } = answer;
+    match (expected.wanted, predictions, delivery, grades, objects, error) {
+        (_, None, None, None, None, Some(error)) => Err(NoAnswer::Failed(clean(&error))),
+        (Wanted::SoccerActions, Some(_), None, None, None, None) => {
             let Soccer { predictions } = content(line).map_err(failed)?;
             predictions.iter().try_for_each(check_action).map_err(failed)?;
             Ok(Answer::Actions(predictions))
         }
-        (Wanted::CricketDelivery, None, Some(_), None, None) => {
+        (Wanted::CricketDelivery, None, Some(_), None, None, None) => {
             let Cricket { delivery } = content(line).map_err(failed)?;
             check_delivery(&delivery).map_err(failed)?;
             Ok(Answer::Delivery(delivery))
         }
-        (Wanted::CardGrades, None, None, Some(_), None) => {
+        (Wanted::CardGrades, None, None, Some(_), None, None) => {
             let Card { grades } = content(line).map_err(failed)?;
             check_grades(&grades).map_err(failed)?;
             Ok(Answer::Grades(grades))
+        }
+        (Wanted::Objects { .. }, None, None, None, Some(_), None) => {
+            let Objects { objects } = content(line).map_err(failed)?;
+            check_objects(&objects).map_err(failed)?;
+            Ok(Answer::Objects(objects))
         }
         (wanted, ..) => {
             let field = match wanted {
                 Wanted::SoccerActions => "predictions",
                 Wanted::CricketDelivery => "delivery",
                 Wanted::CardGrades => "grades",
+                Wanted::Objects { .. } => "objects",
             };
             Err(broken(format!("its answer has neither {field} alone nor error alone")))
         }
@@ -340,9 +382,13 @@ mod tests {
 
     #[test]
     fn the_first_line_states_the_need() {
-        let need = |needs: &str| parse_ready(format!(r#"{{"ready":true,"needs":{needs}}}"#).as_bytes());
+        let need = |needs: &str| {
+            parse_ready(format!(r#"{{"ready":true,"needs":{needs}}}"#).as_bytes()).map(|ready| ready.need)
+        };
         assert_eq!(need(r#""frame_count""#), Ok(Need::FrameCount));
         assert_eq!(need(r#""file""#), Ok(Need::File));
+        assert_eq!(need(r#""images""#), Ok(Need::Images));
+        assert_eq!(need(r#""link""#), Ok(Need::Link));
         let format = |sampling| Need::Frames(FrameFormat { width: 64, height: 36, sampling });
         assert_eq!(need(r#"{"frames":{"width":64,"height":36,"rate":null}}"#), Ok(format(Sampling::Every)));
         assert_eq!(
@@ -362,6 +408,59 @@ mod tests {
             Err("it could not load its model: ImportError: torch".to_owned())
         );
         assert!(parse_ready(br#"{"ready":false,"needs":"file"}"#).is_err());
+    }
+
+    #[test]
+    fn what_a_model_says_of_itself_is_kept() {
+        let ready = parse_ready(br#"{"ready":true,"needs":"images","about":{"model_loaded":"x"}}"#).unwrap();
+        assert_eq!(Value::from(ready.about.unwrap()), json!({"model_loaded": "x"}));
+    }
+
+    #[test]
+    fn objects_are_checked_and_the_bad_one_is_named() {
+        let wanted = Wanted::Objects { batch_size: 64, n_keypoints: 32 };
+        let ask = |frame: &str| other(wanted, &format!(r#"{{"id":7,"objects":[{frame}]}}"#));
+        for good in [
+            r#"{"frame_id":-1}"#,
+            r#"{"frame_id":0,"boxes":null,"polygons":null,"keypoints":null,"action":"pass"}"#,
+            r#"{"frame_id":0,"boxes":[{"x1":0.5,"y1":-3,"x2":1,"y2":1,"cls_id":0,"conf":null,"team_id":"1"}]}"#,
+            r#"{"frame_id":0,"polygons":[{"cls_id":0,"masks":[[1,2]]}],"keypoints":[[0,0],[1.5,2]]}"#,
+        ] {
+            match ask(good) {
+                Ok(Answer::Objects(frames)) => {
+                    assert_eq!(Value::from(frames[0].clone()).to_string(), good, "nothing is lost");
+                }
+                refused => panic!("{good}: {refused:?}"),
+            }
+        }
+        for (bad, what) in [
+            ("{}", "result 0: frame_id is missing, not an integer"),
+            (r#"{"frame_id":"1"}"#, "result 0: frame_id is \"1\", not an integer"),
+            (r#"{"frame_id":1,"boxes":3}"#, "frame 1: boxes is 3, not a list"),
+            (r#"{"frame_id":1,"boxes":[[1,2,3,4]]}"#, "frame 1: boxes[0] is [1,2,3,4], not an object"),
+            (r#"{"frame_id":1,"boxes":[{"x1":1,"y1":null}]}"#, "frame 1: boxes[0].y1 is null, not a number"),
+            (
+                r#"{"frame_id":1,"boxes":[{"x1":1,"y1":1,"x2":2,"y2":2,"cls_id":0.5}]}"#,
+                "frame 1: boxes[0].cls_id is 0.5, not an integer",
+            ),
+            (
+                r#"{"frame_id":1,"boxes":[{"x1":1,"y1":1,"x2":2,"y2":2,"cls_id":0,"conf":"high"}]}"#,
+                "frame 1: boxes[0].conf is \"high\", not a number",
+            ),
+            (r#"{"frame_id":1,"polygons":[{"cls_id":0}]}"#, "frame 1: polygons[0] has no points"),
+            (
+                r#"{"frame_id":1,"polygons":[{"cls_id":0,"points":[[1,2],[1]]}]}"#,
+                "frame 1: polygons[0].points[1] is [1], not a pair of numbers",
+            ),
+            (
+                r#"{"frame_id":1,"keypoints":[[1,2,3]]}"#,
+                "frame 1: keypoints[0] is [1,2,3], not a pair of numbers",
+            ),
+        ] {
+            let text = format!("bad value in its answer: {what}");
+            assert_eq!(ask(bad), Err(NoAnswer::Failed(text)));
+        }
+        assert!(matches!(other(wanted, r#"{"id":7,"predictions":[]}"#), Err(NoAnswer::Broken(_))));
     }
 
     #[test]

@@ -85,6 +85,8 @@ fn document(challenge_id: &str, answer: &Answer, processing_time: Option<f64>) -
             (None, Prediction::Typed { r#type: "cricket_delivery", items: None, item: Some(row) })
         }
         Answer::Grades(grades) => (None, Prediction::Cards(grades.into())),
+        // No challenge of this track asks for them.
+        Answer::Objects(_) => (None, Prediction::Typed { r#type: "objects", items: None, item: None }),
     };
     let document = Document { challenge_id, predictions, prediction, processing_time };
     serde_json::to_string(&document).expect("text keys and plain values are always JSON")
