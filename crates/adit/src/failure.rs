@@ -109,6 +109,20 @@ impl From<&KeyFileError> for Failure {
     }
 }
 
+impl From<adit_turbo_vision::hub::HubError> for Failure {
+    fn from(error: adit_turbo_vision::hub::HubError) -> Self {
+        let hint = error.hint();
+        Self::new(error).hint(hint)
+    }
+}
+
+impl From<adit_turbo_vision::chutes::ChutesError> for Failure {
+    fn from(error: adit_turbo_vision::chutes::ChutesError) -> Self {
+        let hint = error.hint();
+        Self::new(error).hint(hint)
+    }
+}
+
 impl From<KeyFileError> for Failure {
     fn from(error: KeyFileError) -> Self {
         Self::from(&error)
@@ -142,5 +156,6 @@ plain!(
     adit_media::MediaError,
     adit_outbound::FetchError,
     ClipHostError,
+    adit_turbo_vision::template::TemplateError,
     std::io::Error,
 );

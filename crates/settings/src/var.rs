@@ -291,8 +291,6 @@ declare! {
         "The template's file that answers challenges.").or("predict.py");
     CHUTES_ENDPOINT = public("CHUTES_MINERS_ENDPOINT", TurboVision, Commented("https://api.chutes.ai"),
         "Base URL of Chutes' API.").also(&["CHUTES_API_URL"]).or("https://api.chutes.ai");
-    CHUTES_REGISTRATION = public("ADIT_CHUTES_REGISTRATION_URL", TurboVision, Commented("https://rtok.chutes.ai"),
-        "Base URL where accounts of Chutes are registered.").or("https://rtok.chutes.ai");
     CHUTE_BASE_URL = public("CHUTES_MINER_BASE_URL_TEMPLATE", TurboVision, Commented("https://{slug}.chutes.ai"),
         "Base URL of a chute; {slug} stands for its slug.").or("https://{slug}.chutes.ai");
     CHUTE_PREDICT_PATH = public("CHUTES_MINER_PREDICT_ENDPOINT", TurboVision, Commented("predict"),

@@ -12,7 +12,7 @@ use super::wallet::{PasswordArgs, WalletArgs};
 use crate::failure::Failure;
 
 /// What a reveal may take beyond its round: a pulse must come on chain, and a block with it.
-const REVEAL: u64 = BLOCK_TIME.as_secs() + 180;
+pub(super) const REVEAL: u64 = BLOCK_TIME.as_secs() + 180;
 
 /// Which image of which registry.
 #[derive(Debug, Clone, Args)]

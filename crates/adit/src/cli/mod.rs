@@ -7,6 +7,7 @@ pub(crate) mod gascli;
 pub(crate) mod prefix;
 pub(crate) mod process;
 pub(crate) mod shell;
+pub(crate) mod turbo_vision;
 pub(crate) mod wallet;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ use self::deploy::{DeployPtMiner, SpotCheck, SpotCheckRunner};
 use self::doctor::Doctor;
 use self::process::{ProcessCommand, SupervisedArgs};
 use self::shell::ShellCommand;
+use self::turbo_vision::TurboVisionCommand;
 use self::wallet::{PasswordArgs, WalletCommand};
 
 /// Reads the arguments; ends the program with a word to the operator where they are wrong, or ask for help.
@@ -99,7 +101,7 @@ pub(crate) enum AditCommand {
 #[command(
     name = "sv",
     version,
-    about = "Mine subnet 44 (Score): the private track",
+    about = "Mine subnet 44 (Score): the private track and Turbo Vision",
     after_help = "Settings come from the environment and the nearest .env; docs/environment.md lists them."
 )]
 pub(crate) struct Sv {
@@ -153,6 +155,8 @@ pub(crate) enum SvCommand {
     Rehearse(Rehearse),
     /// List the actions that validators score, with weights and tolerances
     Actions(Actions),
+    #[command(flatten)]
+    TurboVision(TurboVisionCommand),
     #[command(flatten)]
     Process(ProcessCommand),
     #[command(flatten)]

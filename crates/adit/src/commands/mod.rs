@@ -20,6 +20,7 @@ pub(crate) mod shell;
 pub(crate) mod spot_check;
 mod table;
 mod terminal;
+pub(crate) mod turbo_vision;
 pub(crate) mod wallet;
 
 use std::future::Future;

@@ -25,7 +25,8 @@ pub(crate) fn open_coldkey(
 ) -> Result<Keypair, Failure> {
     let file = wallet.coldkey_file();
     let names = wallet.password_variables(&file);
-    open(env, &file, &names, args, |password| wallet.open_coldkey(password))
+    let secret = open(env, &file, &names, args, |password| wallet.open_coldkey(password))?;
+    Ok(secret.into_keypair())
 }
 
 /// Opens the wallet's hotkey, with its password where it is encrypted.
@@ -34,6 +35,15 @@ pub(crate) fn open_hotkey(
     wallet: &Wallet,
     args: &PasswordArgs,
 ) -> Result<Keypair, Failure> {
+    Ok(open_hotkey_secret(env, wallet, args)?.into_keypair())
+}
+
+/// As [`open_hotkey`], with the seed: for those that must hand it on.
+pub(crate) fn open_hotkey_secret(
+    env: &Environment,
+    wallet: &Wallet,
+    args: &PasswordArgs,
+) -> Result<Secret, Failure> {
     let file = wallet.hotkey_file();
     let names = wallet.password_variables(&file);
     open(env, &file, &names, args, |password| wallet.open_hotkey(password))
@@ -42,7 +52,7 @@ pub(crate) fn open_hotkey(
 /// Opens a key file that belongs to no wallet in particular.
 pub(crate) fn open_file(env: &Environment, file: &Path, args: &PasswordArgs) -> Result<Keypair, Failure> {
     let names = [password::variable(&file.to_string_lossy())];
-    open(env, file, &names, args, |password| KeyFile::read(file)?.open(password))
+    Ok(open(env, file, &names, args, |password| KeyFile::read(file)?.open(password))?.into_keypair())
 }
 
 fn open(
@@ -51,13 +61,13 @@ fn open(
     variables: &[String],
     args: &PasswordArgs,
     open: impl Fn(Option<&Password>) -> Result<Secret, KeyFileError>,
-) -> Result<Keypair, Failure> {
+) -> Result<Secret, Failure> {
     let file = KeyFile::read(path)?;
     if let Some(exposure) = file.exposure() {
         eprintln!("warning: {exposure}");
     }
     if !file.format().is_encrypted() {
-        return Ok(open(None)?.into_keypair());
+        return Ok(open(None)?);
     }
     let stored = stored(env, variables, args)?;
     let mut tries_left = TRIES;
@@ -69,7 +79,7 @@ fn open(
         };
         say_on_terminal(&format!("Opening {} takes some seconds …", path.display()));
         match (open(Some(&password)), &stored) {
-            (Ok(secret), _) => return Ok(secret.into_keypair()),
+            (Ok(secret), _) => return Ok(secret),
             (Err(error @ KeyFileError::WrongPassword { .. }), Some((_, source))) => {
                 return Err(Failure::new(error).hint(format!("it was taken from {source}; correct it there")));
             }

@@ -14,12 +14,17 @@ use crate::failure::Failure;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Preflight,
-    Build,
     Repository,
+    Upload,
+    Build,
     Push,
     Share,
     SpotCheck,
+    Deploy,
+    Secret,
+    Health,
     Commit,
+    Publish,
     Start,
 }
 
@@ -27,12 +32,17 @@ impl Step {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Preflight => "preflight",
-            Self::Build => "build",
             Self::Repository => "repository",
+            Self::Upload => "upload",
+            Self::Build => "build",
             Self::Push => "push",
             Self::Share => "share",
             Self::SpotCheck => "spot-check",
+            Self::Deploy => "deploy",
+            Self::Secret => "secret",
+            Self::Health => "health",
             Self::Commit => "commit",
+            Self::Publish => "publish",
             Self::Start => "start",
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use adit_media::{FrameFormat, Media, MediaError, Sampling};
+use adit_media::{FrameFormat, Media, MediaError, PictureSource, Sampling};
 use adit_scoring::keypoints::{Channels, Frame};
 use adit_scoring::objects::{Detection, FIRST_TEAM, SECOND_TEAM, Truth};
 use adit_synthetic::{Kind, Match, MatchFormat};
@@ -196,6 +196,48 @@ impl Scene {
             height,
             fps: info.frame_rate.as_f64().round() as u32,
             total: info.frames as usize,
+            truth,
+            images,
+            task_id: json!("0"),
+            challenge_type_id: json!(0),
+            seed: None,
+        })
+    }
+
+    /// Pictures, fetched or decoded from text: number, URL, base64. Each is sent as validators send it, as PNG.
+    ///
+    /// # Errors
+    /// Where one of them cannot be had by `deadline`.
+    pub async fn of_pictures(
+        media: &Media,
+        pictures: Vec<(i64, Option<String>, Option<String>)>,
+        mut truth: Vec<Truth>,
+        deadline: Instant,
+    ) -> Result<Self, SceneError> {
+        let mut images = BTreeMap::new();
+        let mut urls = BTreeMap::new();
+        for (number, url, text) in pictures {
+            let source = match (&text, &url) {
+                (Some(text), _) => PictureSource::Base64(text),
+                (None, Some(url)) => PictureSource::Url(url),
+                (None, None) => continue,
+            };
+            let picture = media.picture(source, deadline).await?;
+            let rgb = media.pixels(&picture, deadline).await?.to_vec();
+            images.insert(number, Image { width: picture.width, height: picture.height, rgb });
+            urls.insert(number, url);
+        }
+        let size = images.values().next().map_or((0, 0), |image| (image.width, image.height));
+        for frame in &mut truth {
+            frame.image = images.get(&frame.number).map(|image| (image.width, image.height));
+        }
+        Ok(Self {
+            name: format!("{} pictures, {}x{}", images.len(), size.0, size.1),
+            shown: Shown::Frames(urls),
+            width: size.0,
+            height: size.1,
+            fps: 30,
+            total: images.len(),
             truth,
             images,
             task_id: json!("0"),

@@ -1,0 +1,108 @@
+//! `sv deploy-local-chute`.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use adit_media::Ffmpeg;
+use adit_outbound::AddressGuard;
+use adit_predictor::{ChuteFiles, Environment as WorkerEnvironment, python_program};
+use adit_settings::{Environment, var};
+use adit_turbo_vision::local_chute::{Backend, Config, LocalChute};
+use adit_turbo_vision::names::repository;
+use tokio::time::Instant;
+
+use super::lint::MINER;
+use super::{huggingface_user, script};
+use crate::cli::turbo_vision::DeployLocalChute;
+use crate::commands::{block_on, say_ready, told_to_stop};
+use crate::failure::Failure;
+
+/// More than any model takes; the operator can stop it.
+const A_LONG_TIME: Duration = Duration::from_secs(86_400);
+
+pub(super) fn run(env: &Environment, args: &DeployLocalChute) -> Result<ExitCode, Failure> {
+    block_on(async {
+        let chute = LocalChute::bind(config(env, args).await?).await.map_err(Failure::new)?;
+        println!("Listening on {}: POST /health, POST /predict", chute.url());
+        let told = told_to_stop()?;
+        // A model that does not load is said at once, and tried again as it is mended: the chute stays up.
+        let (loaded, what) = (chute.loaded(Instant::now() + A_LONG_TIME).await, backend_name(args));
+        match loaded {
+            Ok(()) => println!("✓ {what} is loaded"),
+            Err(error) => eprintln!("✗ {what} is not loaded: {error}"),
+        }
+        say_ready();
+        chute.serve(told).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn backend_name(args: &DeployLocalChute) -> String {
+    match &args.model_path {
+        Some(folder) => folder.join(MINER).display().to_string(),
+        None => "the template's load.py".to_owned(),
+    }
+}
+
+async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Failure> {
+    let backend = match &args.model_path {
+        Some(folder) => Backend::Miner { folder: with_miner(folder)? },
+        None => Backend::Guide(guide(env, args)?),
+    };
+    let port = match args.port {
+        Some(port) => port,
+        None => env.parsed(&var::LOCAL_CHUTE_PORT, "a port from 0 to 65535")?,
+    };
+    let ffmpeg = Ffmpeg::find(Some(Path::new(env.required(&var::FFMPEG)?))).await?;
+    // What is on this host may be shown to it: a rehearsal's clip is.
+    let allowed = format!("127.0.0.1,{}", env.text(&var::ALLOWED_HOSTS)?.unwrap_or_default());
+    let guard = AddressGuard::public_only()
+        .allowing(&allowed)
+        .map_err(|error| Failure::new(format!("`ADIT_ALLOWED_HOSTS`: {error}")))?;
+    let more = env.text(&var::WORKER_ENV)?.unwrap_or_default();
+    let more: Vec<String> =
+        more.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let variables = env.variables().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let start = env.parsed(&var::WORKER_START_SECONDS, "a number of seconds")?;
+    Ok(Config {
+        listen: SocketAddr::new(args.host, port),
+        python: env.path(&var::PYTHON)?.unwrap_or_else(python_program),
+        environment: WorkerEnvironment::chosen_from(variables, &more),
+        start_limit: Duration::from_secs(start),
+        predict_endpoint: env.required(&var::CHUTE_PREDICT_PATH)?.to_owned(),
+        video_url: args.video_url.clone(),
+        guard,
+        ..Config::new(backend, ffmpeg)
+    })
+}
+
+fn with_miner(folder: &Path) -> Result<PathBuf, Failure> {
+    if folder.join(MINER).is_file() {
+        return Ok(std::path::absolute(folder)?);
+    }
+    Err(Failure::new(format!("there is no {MINER} in {}", folder.display())).hint(
+        "examples/turbo-vision has one to begin with; without --model-path the template's load.py and predict.py run",
+    ))
+}
+
+fn guide(env: &Environment, args: &DeployLocalChute) -> Result<ChuteFiles, Failure> {
+    let folder = script::folder(env)?;
+    let repository = match &args.repo {
+        Some(name) => name.clone(),
+        // Without an account the name is only handed on.
+        None => {
+            huggingface_user(env).map_or_else(|_| "local/ScoreVision".to_owned(), |user| repository(&user))
+        }
+    };
+    Ok(ChuteFiles {
+        // Without setup.py, which is about the image.
+        files: folder.parts().to_vec(),
+        repository,
+        revision: args.revision.clone(),
+        name: "local".to_owned(),
+        folder: args.weights.clone(),
+    })
+}
