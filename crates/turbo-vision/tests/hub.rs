@@ -172,7 +172,8 @@ async fn a_token_without_write_access_is_named_for_every_call_that_writes() {
     let (server, _) = with_repository().await;
     server.account("miner", "hf_read_hush", Role::Read);
     let hub = client(&server, Some("hf_read_hush"));
-    assert_cause!(hub.ensure_repository(&name()).await, Cause::NoWriteAccess { .. });
+    assert!(hub.ensure_repository(&name()).await.is_ok(), "it is there, and may be read");
+    assert_cause!(hub.ensure_repository(&"miner/new".parse().unwrap()).await, Cause::NoWriteAccess { .. });
     assert_cause!(hub.set_private(&name(), false).await, Cause::NoWriteAccess { said } if said.contains("write token"));
     let folder = folder(&[("best.onnx", b"x")]);
     assert_cause!(push(&hub, &folder).await, Cause::NoWriteAccess { .. });
@@ -181,6 +182,26 @@ async fn a_token_without_write_access_is_named_for_every_call_that_writes() {
         client(&server, Some(TOKEN)).ensure_repository(&"other/x".parse().unwrap()).await,
         Cause::NoWriteAccess { said } if said.contains("namespace")
     );
+}
+
+#[tokio::test]
+async fn a_token_for_one_repository_alone_is_enough_where_that_is_there() {
+    let (server, _) = with_repository().await;
+    server.account("miner", "hf_one_hush", Role::FineGrained(vec![NAME.to_owned()]));
+    let hub = client(&server, Some("hf_one_hush"));
+    hub.ensure_repository(&name()).await.unwrap();
+    assert!(push(&hub, &model_folder()).await.unwrap().committed);
+    assert_cause!(hub.ensure_repository(&"miner/new".parse().unwrap()).await, Cause::NoWriteAccess { .. });
+}
+
+#[tokio::test]
+async fn a_repository_whose_making_is_answered_late_or_twice_is_there_once() {
+    for fault in [Fault::AnswerLost, Fault::DoneBut(502), Fault::DoneBut(409)] {
+        let (server, hub) = start().await;
+        server.plant(Call::Create, fault, 1);
+        assert!(hub.ensure_repository(&name()).await.unwrap().private);
+        assert_eq!(server.commits(NAME).len(), 1);
+    }
 }
 
 #[test]
@@ -198,7 +219,17 @@ fn names_that_no_repository_has_are_refused() {
 
 #[test]
 fn an_endpoint_that_is_no_address_is_refused_and_debug_texts_hold_no_secret() {
-    for bad in ["", "huggingface.co", "ftp://huggingface.co", "http://"] {
+    let bad = [
+        "",
+        "huggingface.co",
+        "ftp://h",
+        "http://",
+        "http://u:hush@h",
+        "u:hush@",
+        "http://h?token=x",
+        "http://h#x",
+    ];
+    for bad in bad {
         assert_cause!(Hub::new(bad, None), Cause::BadEndpoint(_));
     }
     let hub = Hub::new("https://huggingface.co", Some(TOKEN.into())).unwrap();

@@ -49,7 +49,9 @@ struct Destination {
 pub(super) struct Transfers {
     /// Bytes that went out and were not lost again.
     pub(super) sent: Arc<AtomicU64>,
-    /// As many pieces are on their way at once.
+    /// As many files, or parts of files, are on their way at once.
+    pub(super) at_once: usize,
+    /// One for each of them.
     pub(super) slots: Semaphore,
     /// When all has to be done.
     pub(super) deadline: Instant,
@@ -178,8 +180,7 @@ impl Hub {
                 }
             }
         }));
-        let parts: Vec<Value> =
-            parts.buffered(transfers.slots.available_permits().max(1)).try_collect().await?;
+        let parts: Vec<Value> = parts.buffered(transfers.at_once).try_collect().await?;
         let body = json!({"oid": sha256, "parts": parts});
         self.tell(&upload.href, HeaderMap::new(), body).await
     }

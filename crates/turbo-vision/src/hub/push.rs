@@ -313,6 +313,7 @@ impl Push<'_> {
         let at_once = self.options.at_once.max(1);
         let transfers = Transfers {
             sent: Arc::new(AtomicU64::new(0)),
+            at_once,
             slots: Semaphore::new(at_once),
             deadline: self.deadline,
         };
@@ -405,9 +406,10 @@ impl Push<'_> {
                         .as_str()
                         .and_then(|id| id.parse().ok())
                         .ok_or_else(|| Cause::Unknown(Box::new(unreadable(&answer, "names no commit"))))?;
-                    return match self.shows(&made, &expected, deleted).await? {
-                        true => Ok(made),
-                        false => Err(Cause::NotTaken("the commit is there without the folder's files")),
+                    return match self.shows(&made, &expected, deleted).await {
+                        Err(cause) => Err(Cause::Unknown(Box::new(cause))),
+                        Ok(true) => Ok(made),
+                        Ok(false) => Err(Cause::NotTaken("the commit is there without the folder's files")),
                     };
                 }
                 Ok(answer) if answer.status == 412 && doubt => {
