@@ -14,6 +14,8 @@ use adit_stand_in::hub::{Call, Fault, HuggingFace, Role, Transfer};
 use adit_turbo_vision::hub::{
     Cause, Event, How, Hub, HubError, Patience, PushOptions, Pushed, RepositoryName, Selection,
 };
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 const TOKEN: &str = "hf_hush";
@@ -760,6 +762,67 @@ async fn a_store_within_this_network_is_not_sent_to() {
         push(&hub, &folder).await,
         Cause::Storage { cause, .. } if matches!(**cause, Cause::NoAnswer(FetchError::Refused { .. }))
     );
+}
+
+#[tokio::test]
+async fn of_two_pushes_at_once_each_revision_is_one_of_the_folders() {
+    let (server, hub) = with_repository().await;
+    let options = PushOptions { delete_stale: true, ..PushOptions::default() };
+    let folders = [
+        folder(&[("a.onnx", &weights(90_000, 1)), ("x.py", b"1")]),
+        folder(&[("b.onnx", &weights(90_000, 2)), ("x.py", b"2")]),
+    ];
+    let [one, two] = &folders;
+    let (one, two) = tokio::join!(push_with(&hub, one, options), push_with(&hub, two, options));
+    let mut made = 0;
+    for (pushed, expected) in [(one, ["a.onnx", "x.py"]), (two, ["b.onnx", "x.py"])] {
+        match pushed {
+            Ok(pushed) => {
+                made += 1;
+                let there = files(&server, pushed.revision.as_str());
+                assert_eq!(there.into_keys().collect::<Vec<_>>(), expected);
+            }
+            Err(error) => assert!(matches!(cause(error), Cause::Moved)),
+        }
+    }
+    assert!(made > 0);
+    assert_eq!(server.commits(NAME).len(), 1 + made);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Some files, each of a path, a size and a seed of its content; and again, and again.
+    #[test]
+    fn after_each_push_the_revision_has_what_the_folder_had(
+        states in vec(btree_map("[ab](/[cd]){0,2}\\.(onnx|py)", (0_usize..3000, any::<u8>()), 1..6), 1..4),
+        part in 500_u64..4000,
+    ) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let (server, hub) = with_repository().await;
+            server.transfer(Transfer::Multipart(part));
+            server.page(3);
+            let options = PushOptions { delete_stale: true, ..PushOptions::default() };
+            let mut before = None;
+            for state in states {
+                let folder = tempfile::tempdir().unwrap();
+                for (path, (size, seed)) in &state {
+                    write(folder.path(), &[(path, &weights(*size, *seed))]);
+                }
+                let pushed = push_with(&hub, &folder, options).await.unwrap();
+                let expected: BTreeMap<_, _> =
+                    state.iter().map(|(path, (size, seed))| (path.clone(), weights(*size, *seed))).collect();
+                prop_assert_eq!(files(&server, pushed.revision.as_str()), expected.clone());
+                prop_assert_eq!(pushed.committed, before.as_ref() != Some(&expected));
+                prop_assert_eq!(pushed.sent.len() + pushed.unchanged.len(), state.len());
+                let again = push_with(&hub, &folder, options).await.unwrap();
+                prop_assert!(!again.committed && again.revision == pushed.revision);
+                before = Some(expected);
+            }
+            Ok(())
+        })?;
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Large files, which the Hub keeps outside git: where each one is to go is asked in batches (Git LFS), and it is sent
 //! there straight from the disk, in one piece or in parts. What failed is sent again, and nothing else.
 //!
-//! Xet, the Hub's third way, is not offered to it; it stores what comes by the other two just as well.
+//! The Hub's third way, Xet, is not offered to it. It takes files by the other two for good, and moves them over by itself
+//! (<https://huggingface.co/docs/hub/xet/legacy-git-lfs>); and a Hub of one's own need not have it. What Xet would spare,
+//! the unchanged pieces of a changed file, is little for models of some 30 MB.
 
 use std::collections::HashMap;
 use std::io::SeekFrom;
