@@ -673,6 +673,8 @@ async fn a_commit_whose_answer_is_lost_is_found_and_not_made_twice() {
         Fault::Closed,
         Fault::Answer(500, String::new()),
         Fault::Silent,
+        Fault::Page,
+        Fault::DoneBut(200),
     ] {
         let (server, hub) = with_repository().await;
         server.plant(Call::Commit, fault, 1);
