@@ -21,13 +21,21 @@ use tempfile::TempDir;
 const TOKEN: &str = "hf_hush";
 const NAME: &str = "miner/ScoreVision";
 
-/// Short waits: what is tested is that they end.
+/// Longer than a busy machine takes, with short pauses.
 const PATIENCE: Patience = Patience {
-    answer: Duration::from_millis(500),
-    silence: Duration::from_millis(500),
-    commit: Duration::from_millis(800),
+    answer: Duration::from_secs(10),
+    silence: Duration::from_secs(10),
+    commit: Duration::from_secs(10),
     pause: Duration::from_millis(5),
     limit: Duration::from_secs(2),
+};
+
+/// Short waits, where what is tested is that they end.
+const HASTE: Patience = Patience {
+    answer: Duration::from_secs(1),
+    silence: Duration::from_secs(1),
+    commit: Duration::from_secs(1),
+    ..PATIENCE
 };
 
 fn name() -> RepositoryName {
@@ -46,7 +54,13 @@ fn client(server: &HuggingFace, token: Option<&str>) -> Hub {
     Hub::new(&server.url(), token.map(Into::into)).unwrap().with_patience(PATIENCE)
 }
 
-/// The same, with the miner's repository.
+/// Hasty where nothing would ever come.
+fn client_meeting(server: &HuggingFace, fault: &Fault) -> Hub {
+    let hub = client(server, Some(TOKEN));
+    if matches!(fault, Fault::Silent) { hub.with_patience(HASTE) } else { hub }
+}
+
+/// A Hub with the miner's account and repository.
 async fn with_repository() -> (HuggingFace, Hub) {
     let (server, hub) = start().await;
     server.repository(NAME, true);
@@ -367,10 +381,11 @@ async fn what_passes_is_tried_again_and_what_does_not_is_told() {
 #[tokio::test]
 async fn a_silent_hub_is_given_up() {
     let (server, hub) = with_repository().await;
+    let hub = hub.with_patience(HASTE);
     server.plant(Call::Info, Fault::Silent, 9);
     let begin = std::time::Instant::now();
     assert_cause!(hub.repository(&name()).await, Cause::NoAnswer(FetchError::Deadline { .. }));
-    assert!(begin.elapsed() < Duration::from_secs(10));
+    assert!(begin.elapsed() < Duration::from_secs(30));
     let nowhere = Hub::new("http://127.0.0.1:1", None).unwrap().with_patience(PATIENCE);
     assert_cause!(nowhere.repository(&name()).await, Cause::NoAnswer(FetchError::Connect { .. }));
 }
@@ -601,7 +616,8 @@ async fn an_upload_that_breaks_off_goes_on_where_it_was() {
         Fault::AnswerLost,
         Fault::Silent,
     ] {
-        let (server, hub) = with_repository().await;
+        let (server, _) = with_repository().await;
+        let hub = client_meeting(&server, &fault);
         server.plant(Call::Put, fault, 1);
         let pushed = push(&hub, &folder).await.unwrap();
         assert_eq!(sent(&pushed), [("best.onnx", How::Stored)]);
@@ -676,7 +692,8 @@ async fn a_commit_whose_answer_is_lost_is_found_and_not_made_twice() {
         Fault::Page,
         Fault::DoneBut(200),
     ] {
-        let (server, hub) = with_repository().await;
+        let (server, _) = with_repository().await;
+        let hub = client_meeting(&server, &fault);
         server.plant(Call::Commit, fault, 1);
         let pushed = push(&hub, &model_folder()).await.unwrap();
         let commits = server.commits(NAME);
@@ -711,7 +728,8 @@ async fn a_commit_whose_answer_is_lost_is_found_and_not_made_twice() {
 async fn refusals_on_the_way_to_a_commit_say_what_they_are_about() {
     let folder = model_folder();
     let meet = async |call: Call, fault: Fault| {
-        let (server, hub) = with_repository().await;
+        let (server, _) = with_repository().await;
+        let hub = client_meeting(&server, &fault);
         server.plant(call, fault, 99);
         let error = push(&hub, &folder).await.unwrap_err();
         assert_eq!(server.commits(NAME).len(), 1);
