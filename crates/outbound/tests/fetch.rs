@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::io::SeekFrom;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use adit_outbound::{AddressGuard, Client, FetchError, Limits};
+use adit_stand_in::hub::HuggingFace;
 use adit_stand_in::video_host::{Reply, VideoHost};
 use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
     time::Instant,
 };
 
@@ -312,4 +316,87 @@ async fn a_posts_answer_is_bounded() {
     let url = host.serve("/challenge", Reply::bytes("{").endless());
     let error = loopback().post(&url, HeaderMap::new(), "{}", &limits()).await.unwrap_err();
     assert!(matches!(error, FetchError::TooLarge { .. }), "{error}");
+}
+
+async fn file_with(content: &[u8], start: u64) -> tokio::fs::File {
+    let file = tempfile::tempfile().unwrap();
+    let mut file = tokio::fs::File::from_std(file);
+    file.write_all(content).await.unwrap();
+    file.flush().await.unwrap();
+    file.seek(SeekFrom::Start(start)).await.unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_part_of_a_file_is_put_and_counted_as_it_goes_out() {
+    let store = HuggingFace::start().await.unwrap();
+    let url = store.put_address("x");
+    let counted = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&counted);
+    let taken = move |bytes| {
+        counter.fetch_add(bytes, Ordering::Relaxed);
+    };
+    let file = file_with(b"0123456789", 3).await;
+    let answer = loopback().put_file(&url, HeaderMap::new(), file, 4, &limits(), taken).await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.headers.contains_key(header::ETAG));
+    assert_eq!(counted.load(Ordering::Relaxed), 4);
+    let stored = loopback().get(&url, &limits()).await.unwrap().bytes().await.unwrap();
+    assert_eq!(stored, "3456");
+}
+
+/// Reads a request of `length` bytes at a steady pace for about `lasting`, then answers.
+async fn take_slowly(listener: tokio::net::TcpListener, length: usize, lasting: Duration) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let begin = Instant::now();
+    let mut piece = vec![0; 1 << 20];
+    let mut taken = 0;
+    while taken < length {
+        let read = stream.read(&mut piece).await.unwrap();
+        assert!(read > 0, "the client went away after {taken} bytes");
+        taken += read;
+        tokio::time::sleep_until(begin + lasting.mul_f64(taken as f64 / length as f64)).await;
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_a_file_slowly_is_not_left() {
+    const LENGTH: usize = 64 << 20;
+    let idle = Duration::from_millis(1500);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = tokio::spawn(take_slowly(listener, LENGTH, idle * 2));
+    let file = file_with(&noise(LENGTH), 0).await;
+    let limits = Limits { idle, ..limits() };
+    let begin = Instant::now();
+    let answer = loopback().put_file(&url, HeaderMap::new(), file, LENGTH as u64, &limits, |_| ()).await;
+    assert_eq!(answer.unwrap().status, 200);
+    assert!(begin.elapsed() > idle);
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_takes_nothing_or_says_nothing_is_left() {
+    // More than the system takes for it, and less.
+    for length in [64 << 20, 10] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x", listener.local_addr().unwrap());
+        let limits = Limits { idle: Duration::from_millis(200), ..limits() };
+        let file = file_with(&noise(length), 0).await;
+        let left = loopback().put_file(&url, HeaderMap::new(), file, length as u64, &limits, |_| ()).await;
+        assert!(matches!(left, Err(FetchError::Idle { .. })), "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_shorter_than_said_breaks_the_request_off() {
+    let store = HuggingFace::start().await.unwrap();
+    let file = file_with(b"0123456789", 3).await;
+    let url = store.put_address("x");
+    let broken = loopback().put_file(&url, HeaderMap::new(), file, 8, &limits(), |_| ()).await;
+    assert!(matches!(broken, Err(FetchError::Lost { .. })), "{broken:?}");
+    let status = loopback().get(&url, &limits()).await.unwrap_err();
+    assert!(matches!(status, FetchError::Status { status: 404, .. }), "{status}");
 }

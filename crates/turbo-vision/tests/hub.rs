@@ -14,18 +14,28 @@ use adit_stand_in::hub::{Call, Fault, HuggingFace, Role, Transfer};
 use adit_turbo_vision::hub::{
     Cause, Event, How, Hub, HubError, Patience, PushOptions, Pushed, RepositoryName, Selection,
 };
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 const TOKEN: &str = "hf_hush";
 const NAME: &str = "miner/ScoreVision";
 
-/// Short waits: what is tested is that they end.
+/// Longer than a busy machine takes, with short pauses.
 const PATIENCE: Patience = Patience {
-    answer: Duration::from_millis(500),
-    silence: Duration::from_millis(500),
-    commit: Duration::from_millis(800),
+    answer: Duration::from_secs(10),
+    silence: Duration::from_secs(10),
+    commit: Duration::from_secs(10),
     pause: Duration::from_millis(5),
     limit: Duration::from_secs(2),
+};
+
+/// Short waits, where what is tested is that they end.
+const HASTE: Patience = Patience {
+    answer: Duration::from_secs(1),
+    silence: Duration::from_secs(1),
+    commit: Duration::from_secs(1),
+    ..PATIENCE
 };
 
 fn name() -> RepositoryName {
@@ -44,7 +54,13 @@ fn client(server: &HuggingFace, token: Option<&str>) -> Hub {
     Hub::new(&server.url(), token.map(Into::into)).unwrap().with_patience(PATIENCE)
 }
 
-/// The same, with the miner's repository.
+/// Hasty where nothing would ever come.
+fn client_meeting(server: &HuggingFace, fault: &Fault) -> Hub {
+    let hub = client(server, Some(TOKEN));
+    if matches!(fault, Fault::Silent) { hub.with_patience(HASTE) } else { hub }
+}
+
+/// A Hub with the miner's account and repository.
 async fn with_repository() -> (HuggingFace, Hub) {
     let (server, hub) = start().await;
     server.repository(NAME, true);
@@ -172,7 +188,8 @@ async fn a_token_without_write_access_is_named_for_every_call_that_writes() {
     let (server, _) = with_repository().await;
     server.account("miner", "hf_read_hush", Role::Read);
     let hub = client(&server, Some("hf_read_hush"));
-    assert_cause!(hub.ensure_repository(&name()).await, Cause::NoWriteAccess { .. });
+    assert!(hub.ensure_repository(&name()).await.is_ok(), "it is there, and may be read");
+    assert_cause!(hub.ensure_repository(&"miner/new".parse().unwrap()).await, Cause::NoWriteAccess { .. });
     assert_cause!(hub.set_private(&name(), false).await, Cause::NoWriteAccess { said } if said.contains("write token"));
     let folder = folder(&[("best.onnx", b"x")]);
     assert_cause!(push(&hub, &folder).await, Cause::NoWriteAccess { .. });
@@ -181,6 +198,26 @@ async fn a_token_without_write_access_is_named_for_every_call_that_writes() {
         client(&server, Some(TOKEN)).ensure_repository(&"other/x".parse().unwrap()).await,
         Cause::NoWriteAccess { said } if said.contains("namespace")
     );
+}
+
+#[tokio::test]
+async fn a_token_for_one_repository_alone_is_enough_where_that_is_there() {
+    let (server, _) = with_repository().await;
+    server.account("miner", "hf_one_hush", Role::FineGrained(vec![NAME.to_owned()]));
+    let hub = client(&server, Some("hf_one_hush"));
+    hub.ensure_repository(&name()).await.unwrap();
+    assert!(push(&hub, &model_folder()).await.unwrap().committed);
+    assert_cause!(hub.ensure_repository(&"miner/new".parse().unwrap()).await, Cause::NoWriteAccess { .. });
+}
+
+#[tokio::test]
+async fn a_repository_whose_making_is_answered_late_or_twice_is_there_once() {
+    for fault in [Fault::AnswerLost, Fault::DoneBut(502), Fault::DoneBut(409)] {
+        let (server, hub) = start().await;
+        server.plant(Call::Create, fault, 1);
+        assert!(hub.ensure_repository(&name()).await.unwrap().private);
+        assert_eq!(server.commits(NAME).len(), 1);
+    }
 }
 
 #[test]
@@ -198,7 +235,17 @@ fn names_that_no_repository_has_are_refused() {
 
 #[test]
 fn an_endpoint_that_is_no_address_is_refused_and_debug_texts_hold_no_secret() {
-    for bad in ["", "huggingface.co", "ftp://huggingface.co", "http://"] {
+    let bad = [
+        "",
+        "huggingface.co",
+        "ftp://h",
+        "http://",
+        "http://u:hush@h",
+        "u:hush@",
+        "http://h?token=x",
+        "http://h#x",
+    ];
+    for bad in bad {
         assert_cause!(Hub::new(bad, None), Cause::BadEndpoint(_));
     }
     let hub = Hub::new("https://huggingface.co", Some(TOKEN.into())).unwrap();
@@ -334,10 +381,11 @@ async fn what_passes_is_tried_again_and_what_does_not_is_told() {
 #[tokio::test]
 async fn a_silent_hub_is_given_up() {
     let (server, hub) = with_repository().await;
+    let hub = hub.with_patience(HASTE);
     server.plant(Call::Info, Fault::Silent, 9);
     let begin = std::time::Instant::now();
     assert_cause!(hub.repository(&name()).await, Cause::NoAnswer(FetchError::Deadline { .. }));
-    assert!(begin.elapsed() < Duration::from_secs(10));
+    assert!(begin.elapsed() < Duration::from_secs(30));
     let nowhere = Hub::new("http://127.0.0.1:1", None).unwrap().with_patience(PATIENCE);
     assert_cause!(nowhere.repository(&name()).await, Cause::NoAnswer(FetchError::Connect { .. }));
 }
@@ -568,7 +616,8 @@ async fn an_upload_that_breaks_off_goes_on_where_it_was() {
         Fault::AnswerLost,
         Fault::Silent,
     ] {
-        let (server, hub) = with_repository().await;
+        let (server, _) = with_repository().await;
+        let hub = client_meeting(&server, &fault);
         server.plant(Call::Put, fault, 1);
         let pushed = push(&hub, &folder).await.unwrap();
         assert_eq!(sent(&pushed), [("best.onnx", How::Stored)]);
@@ -640,8 +689,11 @@ async fn a_commit_whose_answer_is_lost_is_found_and_not_made_twice() {
         Fault::Closed,
         Fault::Answer(500, String::new()),
         Fault::Silent,
+        Fault::Page,
+        Fault::DoneBut(200),
     ] {
-        let (server, hub) = with_repository().await;
+        let (server, _) = with_repository().await;
+        let hub = client_meeting(&server, &fault);
         server.plant(Call::Commit, fault, 1);
         let pushed = push(&hub, &model_folder()).await.unwrap();
         let commits = server.commits(NAME);
@@ -676,7 +728,8 @@ async fn a_commit_whose_answer_is_lost_is_found_and_not_made_twice() {
 async fn refusals_on_the_way_to_a_commit_say_what_they_are_about() {
     let folder = model_folder();
     let meet = async |call: Call, fault: Fault| {
-        let (server, hub) = with_repository().await;
+        let (server, _) = with_repository().await;
+        let hub = client_meeting(&server, &fault);
         server.plant(call, fault, 99);
         let error = push(&hub, &folder).await.unwrap_err();
         assert_eq!(server.commits(NAME).len(), 1);
@@ -729,6 +782,67 @@ async fn a_store_within_this_network_is_not_sent_to() {
         push(&hub, &folder).await,
         Cause::Storage { cause, .. } if matches!(**cause, Cause::NoAnswer(FetchError::Refused { .. }))
     );
+}
+
+#[tokio::test]
+async fn of_two_pushes_at_once_each_revision_is_one_of_the_folders() {
+    let (server, hub) = with_repository().await;
+    let options = PushOptions { delete_stale: true, ..PushOptions::default() };
+    let folders = [
+        folder(&[("a.onnx", &weights(90_000, 1)), ("x.py", b"1")]),
+        folder(&[("b.onnx", &weights(90_000, 2)), ("x.py", b"2")]),
+    ];
+    let [one, two] = &folders;
+    let (one, two) = tokio::join!(push_with(&hub, one, options), push_with(&hub, two, options));
+    let mut made = 0;
+    for (pushed, expected) in [(one, ["a.onnx", "x.py"]), (two, ["b.onnx", "x.py"])] {
+        match pushed {
+            Ok(pushed) => {
+                made += 1;
+                let there = files(&server, pushed.revision.as_str());
+                assert_eq!(there.into_keys().collect::<Vec<_>>(), expected);
+            }
+            Err(error) => assert!(matches!(cause(error), Cause::Moved)),
+        }
+    }
+    assert!(made > 0);
+    assert_eq!(server.commits(NAME).len(), 1 + made);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Some files, each of a path, a size and a seed of its content; and again, and again.
+    #[test]
+    fn after_each_push_the_revision_has_what_the_folder_had(
+        states in vec(btree_map("[ab](/[cd]){0,2}\\.(onnx|py)", (0_usize..3000, any::<u8>()), 1..6), 1..4),
+        part in 500_u64..4000,
+    ) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let (server, hub) = with_repository().await;
+            server.transfer(Transfer::Multipart(part));
+            server.page(3);
+            let options = PushOptions { delete_stale: true, ..PushOptions::default() };
+            let mut before = None;
+            for state in states {
+                let folder = tempfile::tempdir().unwrap();
+                for (path, (size, seed)) in &state {
+                    write(folder.path(), &[(path, &weights(*size, *seed))]);
+                }
+                let pushed = push_with(&hub, &folder, options).await.unwrap();
+                let expected: BTreeMap<_, _> =
+                    state.iter().map(|(path, (size, seed))| (path.clone(), weights(*size, *seed))).collect();
+                prop_assert_eq!(files(&server, pushed.revision.as_str()), expected.clone());
+                prop_assert_eq!(pushed.committed, before.as_ref() != Some(&expected));
+                prop_assert_eq!(pushed.sent.len() + pushed.unchanged.len(), state.len());
+                let again = push_with(&hub, &folder, options).await.unwrap();
+                prop_assert!(!again.committed && again.revision == pushed.revision);
+                before = Some(expected);
+            }
+            Ok(())
+        })?;
+    }
 }
 
 #[tokio::test]

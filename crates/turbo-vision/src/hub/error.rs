@@ -193,8 +193,8 @@ pub enum Cause {
     /// The time for the whole push is over.
     #[error("not done within {} s; what was stored by then stays stored", .0.as_secs())]
     OutOfTime(Duration),
-    /// The commit was sent and no answer came; what the repository shows does not decide it.
-    #[error("whether the commit was made is not known: {0}")]
+    /// The commit was sent, and it cannot be seen whether it was made as it should be.
+    #[error("the commit was sent, and whether it is there as it should be is not known: {0}")]
     Unknown(Box<Cause>),
     /// No answer.
     #[error(transparent)]

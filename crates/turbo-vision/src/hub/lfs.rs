@@ -1,7 +1,9 @@
 //! Large files, which the Hub keeps outside git: where each one is to go is asked in batches (Git LFS), and it is sent
 //! there straight from the disk, in one piece or in parts. What failed is sent again, and nothing else.
 //!
-//! Xet, the Hub's third way, is not offered to it; it stores what comes by the other two just as well.
+//! The Hub's third way, Xet, is not offered to it. It takes files by the other two for good, and moves them over by itself
+//! (<https://huggingface.co/docs/hub/xet/legacy-git-lfs>); and a Hub of one's own need not have it. What Xet would spare,
+//! the unchanged pieces of a changed file, is little for models of some 30 MB.
 
 use std::collections::HashMap;
 use std::io::SeekFrom;
@@ -49,7 +51,9 @@ struct Destination {
 pub(super) struct Transfers {
     /// Bytes that went out and were not lost again.
     pub(super) sent: Arc<AtomicU64>,
-    /// As many pieces are on their way at once.
+    /// As many files, or parts of files, are on their way at once.
+    pub(super) at_once: usize,
+    /// One for each of them.
     pub(super) slots: Semaphore,
     /// When all has to be done.
     pub(super) deadline: Instant,
@@ -178,8 +182,7 @@ impl Hub {
                 }
             }
         }));
-        let parts: Vec<Value> =
-            parts.buffered(transfers.slots.available_permits().max(1)).try_collect().await?;
+        let parts: Vec<Value> = parts.buffered(transfers.at_once).try_collect().await?;
         let body = json!({"oid": sha256, "parts": parts});
         self.tell(&upload.href, HeaderMap::new(), body).await
     }

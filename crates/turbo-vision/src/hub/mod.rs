@@ -138,7 +138,7 @@ impl fmt::Display for Commit {
 pub struct Account {
     /// The account's name.
     pub name: String,
-    /// The organizations that it belongs to.
+    /// The organizations that it belongs to as more than a reader.
     pub organizations: Vec<String>,
     access: Access,
 }
@@ -238,9 +238,15 @@ impl Hub {
     /// [`Cause::BadEndpoint`], or where TLS cannot be set up on this host.
     pub fn new(endpoint: &str, token: Option<SecretString>) -> Result<Self, HubError> {
         let failed = |cause| HubError { action: Action::Setup, cause };
-        let bad = || failed(Cause::BadEndpoint(shown(endpoint)));
+        // Without what stands before an @, which may be a password.
+        let bad = || failed(Cause::BadEndpoint(shown(endpoint.rsplit('@').next().unwrap_or_default())));
         let url = Url::parse(endpoint).map_err(|_| bad())?;
-        let host = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https")).ok_or_else(bad)?;
+        let plain = matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        let host = url.host_str().filter(|_| plain).ok_or_else(bad)?;
         // The Hub tells where files go and come from: that may be itself or a public host, nothing in this network.
         let guard = AddressGuard::public_only().allowing(host).map_err(|_| bad())?;
         let client = Client::new(guard).map_err(|error| failed(Cause::NoAnswer(error)))?;
@@ -272,13 +278,18 @@ impl Hub {
         result.await.map_err(|cause| HubError { action: Action::Whoami, cause })
     }
 
-    /// Makes a private repository, or sees that it is there. One that is there stays as it is.
+    /// Sees that a repository is there, as it is, or makes it, private.
     ///
     /// # Errors
     /// [`Cause::NoToken`], [`Cause::NoWriteAccess`], or what any call can meet.
     pub async fn ensure_repository(&self, name: &RepositoryName) -> Result<Repository, HubError> {
         let result = async {
             self.needs_token()?;
+            // Looked for first: a token for one repository alone may not make any.
+            match self.info(name).await {
+                Err(Cause::Missing { .. }) => {}
+                there => return there,
+            }
             let body = json!({
                 "name": name.name(),
                 "organization": name.owner(),
@@ -610,8 +621,9 @@ fn next_page(headers: &HeaderMap) -> Option<&str> {
 
 fn account(whoami: &Value) -> Option<Account> {
     let name = whoami["name"].as_str()?.to_owned();
-    let names = whoami["orgs"].as_array().into_iter().flatten();
-    let organizations = names.filter_map(|one| one["name"].as_str()).map(str::to_owned).collect();
+    let all = whoami["orgs"].as_array().into_iter().flatten();
+    let writable = all.filter(|one| one["roleInOrg"] != "read");
+    let organizations = writable.filter_map(|one| one["name"].as_str()).map(str::to_owned).collect();
     let token = &whoami["auth"]["accessToken"];
     let access = match token["role"].as_str() {
         Some("read") => Access::Read,
@@ -682,4 +694,114 @@ fn encoded(text: &str) -> String {
 /// What somebody typed, bounded.
 fn shown(text: &str) -> String {
     text.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn the_next_page_is_the_link_that_says_so() {
+        let next = |link: &str| next_page(&headers(&[("link", link)])).map(str::to_owned);
+        let url = "https://huggingface.co/api/models/a/b/tree/main?cursor=x%3D&limit=1000";
+        assert_eq!(next(&format!("<{url}>; rel=\"next\"")).as_deref(), Some(url));
+        let two = format!("<https://huggingface.co/a>; rel=\"prev\", <{url}>; x=y; rel=next");
+        assert_eq!(next(&two).as_deref(), Some(url));
+        for none in ["", "<a>; rel=\"prev\"", "a; rel=next", "<a; rel=next"] {
+            assert_eq!(next(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_in_either_of_two_headers() {
+        let wait = |pairs: &[(&'static str, &str)]| {
+            let answer = Response {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                headers: headers(pairs),
+                body: Bytes::new(),
+            };
+            wait(&answer, SystemTime::UNIX_EPOCH).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait(&[("retry-after", "7")]), Some(7));
+        assert_eq!(wait(&[("ratelimit", "\"api\";r=0;t=55")]), Some(55));
+        assert_eq!(wait(&[("retry-after", "7"), ("ratelimit", "\"api\";r=0;t=55")]), Some(7));
+        for none in ["", "\"api\";r=0", "t=soon", "t=-1", "t=99999999999"] {
+            assert_eq!(wait(&[("ratelimit", none)]), None, "{none}");
+        }
+        assert_eq!(wait(&[]), None);
+    }
+
+    #[test]
+    fn an_account_is_read_whatever_kind_its_token_is() {
+        let of = |auth: Value| {
+            let orgs =
+                json!([{"name": "score", "roleInOrg": "write"}, {"name": "shut", "roleInOrg": "read"}]);
+            account(&json!({"name": "miner", "orgs": orgs, "auth": auth})).unwrap()
+        };
+        let may = |account: &Account, name: &str| account.may_write(&name.parse().unwrap());
+        let write = of(json!({"accessToken": {"role": "write"}}));
+        assert_eq!(write.organizations, ["score"]);
+        assert_eq!(
+            ["miner/x", "score/x", "shut/x"].map(|name| may(&write, name)),
+            [true, true, false].map(Some)
+        );
+        let other = of(json!({"type": "oauth"}));
+        assert_eq!(["miner/x", "other/x"].map(|name| may(&other, name)), [None, Some(false)]);
+        let scoped = json!([
+            {"entity": {"name": "miner/x"}, "permissions": ["repo.content.read"]},
+            {"entity": {"name": "miner/y"}, "permissions": ["repo.content.read", "repo.write"]},
+        ]);
+        let fine = of(json!({"accessToken": {"role": "fineGrained", "fineGrained": {"scoped": scoped}}}));
+        assert_eq!(["miner/x", "miner/y"].map(|name| may(&fine, name)), [false, true].map(Some));
+        assert_eq!(account(&json!({"orgs": []})), None);
+    }
+
+    #[test]
+    fn a_commit_has_forty_digits() {
+        let id = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(id.parse::<Commit>().unwrap().as_str(), id);
+        for bad in ["", "main", &id[1..], &id.to_uppercase(), &format!("{id}0"), &format!("0x{}", &id[2..])] {
+            assert!(bad.parse::<Commit>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_one_segment_and_the_same_again(text in "\\PC{1,30}") {
+            prop_assume!(text != "." && text != "..");
+            let url = Url::parse(&format!("http://h/a/{}/b?c", encoded(&text))).unwrap();
+            let segments: Vec<&str> = url.path_segments().unwrap().collect();
+            prop_assert_eq!(segments.len(), 3);
+            let mut bytes = Vec::new();
+            let mut rest = segments[1].bytes();
+            while let Some(byte) = rest.next() {
+                bytes.push(match byte {
+                    b'%' => {
+                        let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                        u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+                    }
+                    byte => byte,
+                });
+            }
+            prop_assert_eq!(String::from_utf8(bytes).unwrap(), text);
+        }
+
+        #[test]
+        fn a_revision_that_is_taken_never_leaves_its_segment(text in "\\PC{0,12}") {
+            if let Ok(encoded) = encoded_revision(&text) {
+                let url = Url::parse(&format!("http://h/a/{encoded}/b")).unwrap();
+                prop_assert_eq!(url.path(), format!("/a/{encoded}/b"));
+            }
+        }
+    }
 }

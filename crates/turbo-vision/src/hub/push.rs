@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use adit_outbound::Response;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -313,6 +314,7 @@ impl Push<'_> {
         let at_once = self.options.at_once.max(1);
         let transfers = Transfers {
             sent: Arc::new(AtomicU64::new(0)),
+            at_once,
             slots: Semaphore::new(at_once),
             deadline: self.deadline,
         };
@@ -399,17 +401,18 @@ impl Push<'_> {
             let limits = self.hub.limits(self.hub.patience.commit);
             let sent = self.hub.client.request(Method::POST, &url, headers, body.clone(), &limits);
             let failed = match sent.await {
-                Ok(answer) if answer.status.is_success() => {
-                    let told = json_in(&answer)?;
-                    let made: Commit = told["commitOid"]
-                        .as_str()
-                        .and_then(|id| id.parse().ok())
-                        .ok_or_else(|| Cause::Unknown(Box::new(unreadable(&answer, "names no commit"))))?;
-                    return match self.shows(&made, &expected, deleted).await? {
-                        true => Ok(made),
-                        false => Err(Cause::NotTaken("the commit is there without the folder's files")),
-                    };
-                }
+                Ok(answer) if answer.status.is_success() => match made(&answer) {
+                    Some(made) => {
+                        return match self.shows(&made, &expected, deleted).await {
+                            Ok(true) => Ok(made),
+                            Ok(false) => {
+                                Err(Cause::NotTaken("the commit is there without the folder's files"))
+                            }
+                            Err(cause) => Err(Cause::Unknown(Box::new(cause))),
+                        };
+                    }
+                    None => unreadable(&answer, "names no commit"),
+                },
                 Ok(answer) if answer.status == 412 && doubt => {
                     return self.made_by_us(parent, &expected, deleted).await?.ok_or(Cause::Moved);
                 }
@@ -510,6 +513,11 @@ impl Push<'_> {
         }
         Ok((lines.into(), expected))
     }
+}
+
+/// The commit that an answer names.
+fn made(answer: &Response) -> Option<Commit> {
+    json_in(answer).ok()?["commitOid"].as_str()?.parse().ok()
 }
 
 /// What a file of a commit is recognised by.
