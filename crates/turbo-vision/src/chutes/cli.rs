@@ -25,8 +25,9 @@ const TAIL: usize = 30;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Pause between two looks at an image that is being built.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long the platform may take to show what the program says it has sent.
+/// How long the platform may take to show what the program says it has sent, and where it ended with an error.
 const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE_FAILED: Duration = Duration::from_secs(3);
 /// How long the version may take; Python's start is slow on a cold disk.
 const VERSION: Duration = Duration::from_secs(30);
 
@@ -391,7 +392,7 @@ impl Cli {
             let args = ["build", &format!("{}:chute", job.module), "--public", "--wait", "--debug"];
             ended = self.run("build", &args, job.folder, deadline, &mut line).await?;
         }
-        let settled = Instant::now() + SETTLE;
+        let settled = ended.settled();
         loop {
             let image = api.image(&image_id, deadline).await?;
             let next = Instant::now() + jittered(LOOK);
@@ -451,7 +452,7 @@ impl Cli {
         let args = ["deploy", &format!("{}:chute", job.module), "--accept-fee", "--debug"];
         let ended = self.run("deploy", &args, job.folder, deadline, &mut line).await?;
         let chute_id = ids::chute(&self.config.username, job.name);
-        let settled = Instant::now() + SETTLE;
+        let settled = ended.settled();
         loop {
             let chute = api.chute(&chute_id, deadline).await?;
             let why = match chute {
@@ -621,6 +622,12 @@ struct Ended {
 }
 
 impl Ended {
+    /// Until when the platform may take to show what was done.
+    fn settled(&self) -> Instant {
+        let failed = self.status.is_some_and(|status| !status.success());
+        Instant::now() + if failed { SETTLE_FAILED } else { SETTLE }
+    }
+
     /// The last line that it wrote as an error, without what its log puts before it.
     fn complaint(&self) -> Option<&str> {
         let line = self.tail.iter().rev().find(|line| line.contains("| ERROR"))?;
