@@ -23,7 +23,7 @@ use super::{Api, ChuteInfo, ChutesError, Config, ConfigError, ImageInfo, ids, ji
 const TAIL: usize = 30;
 /// How long what a program wrote last may take to arrive after its end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// Pause between two looks at an image that is being built.
+/// Longest pause between two looks at an image that is being built; the first is a second.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long the platform may take to show what the program says it has sent, and where it ended with an error.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -268,7 +268,10 @@ pub fn find(named: Option<&Path>, search_path: &OsStr) -> Result<PathBuf, CliErr
 pub struct Cli {
     program: PathBuf,
     config: Config,
+    /// But for `HF_TOKEN`, so that it can be printed.
     environment: Vec<(OsString, OsString)>,
+    hugging_face_token: Option<SecretString>,
+    /// What no line may show.
     secrets: Vec<SecretString>,
 }
 
@@ -302,13 +305,11 @@ impl Cli {
         environment.extend(surroundings.others);
         let mut secrets = surroundings.hidden;
         secrets.push(config.seed().clone());
-        if let Some(token) = surroundings.hugging_face_token {
-            environment.push(("HF_TOKEN".into(), token.expose_secret().into()));
-            secrets.push(token);
-        }
+        let hugging_face_token = surroundings.hugging_face_token;
+        secrets.extend(hugging_face_token.clone());
         // An empty text is everywhere.
         secrets.retain(|secret| !secret.expose_secret().is_empty());
-        Ok(Self { program, config, environment, secrets })
+        Ok(Self { program, config, environment, hugging_face_token, secrets })
     }
 
     /// The account's configuration.
@@ -393,9 +394,11 @@ impl Cli {
             ended = self.run("build", &args, job.folder, deadline, &mut line).await?;
         }
         let settled = ended.settled();
+        let mut pause = Duration::from_secs(1);
         loop {
             let image = api.image(&image_id, deadline).await?;
-            let next = Instant::now() + jittered(LOOK);
+            let next = Instant::now() + jittered(pause);
+            pause = (pause * 2).min(LOOK);
             match image {
                 Some(image) if image.is_built() => return Ok(image),
                 Some(image) => {
@@ -516,6 +519,7 @@ impl Cli {
             .current_dir(folder)
             .env_clear()
             .envs(self.environment.iter().cloned())
+            .envs(self.hugging_face_token.as_ref().map(|token| ("HF_TOKEN", token.expose_secret())))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

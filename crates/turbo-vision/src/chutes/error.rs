@@ -165,13 +165,13 @@ impl ChutesError {
 impl Cause {
     /// What an answer that is not the hoped-for one means. `secret` is taken out of its text.
     pub(super) fn of(answer: &Response, attempts: u32, secret: Option<&str>) -> Self {
-        let status = answer.status.as_u16();
-        if is_page(answer) {
-            return Self::Page { status };
+        let page = is_page(answer);
+        // What stands before a service that is down has a page for that, which says no more than the status.
+        if page && !answer.status.is_server_error() {
+            return Self::Page { status: answer.status.as_u16() };
         }
-        Self::of_status(answer.status, attempts, said(&answer.body, secret), || {
-            answer.retry_after(std::time::SystemTime::now())
-        })
+        let said = if page { String::new() } else { said(&answer.body, secret) };
+        Self::of_status(answer.status, attempts, said, || answer.retry_after(std::time::SystemTime::now()))
     }
 
     pub(super) fn of_status(
