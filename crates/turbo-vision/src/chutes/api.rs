@@ -53,20 +53,20 @@ struct Page<T> {
     items: Vec<T>,
 }
 
-/// One request.
+/// One request. All of them may be sent twice: they change nothing, or what is there already stays as it is.
 struct Ask<'a> {
     method: Method,
     path: &'a str,
     /// What the signature is for where there is no body.
     purpose: &'static str,
     body: Option<Value>,
-    /// Whether doing it twice does no more than once.
-    repeatable: bool,
+    /// What is secret in the body.
+    secret: Option<&'a str>,
 }
 
 impl<'a> Ask<'a> {
     fn get(path: &'a str, purpose: &'static str) -> Self {
-        Self { method: Method::GET, path, purpose, body: None, repeatable: true }
+        Self { method: Method::GET, path, purpose, body: None, secret: None }
     }
 
     fn delete(path: &'a str, purpose: &'static str) -> Self {
@@ -198,12 +198,12 @@ impl Api {
                 path: "/chutes/share",
                 purpose: "chutes",
                 body: Some(json!({"chute_id_or_name": chute, "user_id_or_name": user})),
-                repeatable: true,
+                secret: None,
             };
             let answer = self.ask(ask, deadline).await?;
             match answer.status.as_u16() {
                 200 => Ok(Share::Shared),
-                400 if is_needless(&said(&answer.body, None)) => Ok(Share::NeedsNone),
+                400 if is_needless(&said(&answer.body, &[])) => Ok(Share::NeedsNone),
                 _ => Err(self.refused(&answer)),
             }
         };
@@ -228,15 +228,14 @@ impl Api {
                 path: "/secrets/",
                 purpose: "secrets",
                 body: Some(json!({"purpose": chute_id, "key": key, "value": value.expose_secret()})),
-                // A second one of the same name is refused, so there is never more than one.
-                repeatable: true,
+                secret: Some(value.expose_secret()),
             };
             let answer = self.ask(ask, deadline).await?;
             match answer.status.as_u16() {
                 200 | 201 => Ok(SecretPut::Stored),
                 409 => Ok(SecretPut::AlreadyThere),
                 // What was sent may come back in a refusal.
-                _ => Err(Cause::of(&answer, 1, Some(value.expose_secret()))),
+                _ => Err(Cause::of(&answer, 1, &[self.auth.secret(), Some(value.expose_secret())])),
             }
         };
         result.await.map_err(|cause| failed(format!("store the secret {key} of the chute {chute_id}"), cause))
@@ -445,11 +444,12 @@ impl Api {
             .map_err(|error| Cause::unreadable(&answer, format!("cannot be read: {error}")))
     }
 
-    /// Sends a request, where it may be repeated several times, until there is an answer that is no error of the
+    /// Sends a request, several times where that helps, until there is an answer that is no error of the
     /// service.
     async fn ask(&self, ask: Ask<'_>, deadline: Instant) -> Result<Response, Cause> {
         let url = format!("{}{}", self.base, ask.path);
         let body = ask.body.map_or_else(Bytes::new, |body| body.to_string().into());
+        let secrets = [self.auth.secret(), ask.secret];
         let mut attempt = 1;
         loop {
             let mut headers = self.auth.headers(ask.purpose, &body);
@@ -460,24 +460,23 @@ impl Api {
             let limits = Limits::new(deadline.min(Instant::now() + ATTEMPT), MAX_BYTES);
             let sent = self.client.request(ask.method.clone(), &url, headers, body.clone(), &limits).await;
             let (failed, wait) = match sent {
-                Ok(answer) if answer.status.is_server_error() && ask.repeatable => {
-                    (Cause::of(&answer, attempt, self.auth.secret()), None)
+                Ok(answer) if answer.status.is_server_error() => {
+                    (Cause::of(&answer, attempt, &secrets), None)
                 }
                 // It was not carried out, whatever it was.
                 Ok(answer) if answer.status == 429 => {
                     let wait = answer.retry_after(SystemTime::now());
-                    (Cause::of(&answer, attempt, self.auth.secret()), wait)
+                    (Cause::of(&answer, attempt, &secrets), wait)
                 }
                 Ok(answer) => return Ok(answer),
                 Err(
-                    error @ (FetchError::Lost { .. }
+                    error @ (FetchError::Connect { .. }
+                    | FetchError::Lost { .. }
                     | FetchError::Idle { .. }
                     | FetchError::Deadline { .. }
                     | FetchError::Interrupted { .. }),
-                ) if ask.repeatable => (Cause::no_answer(error, true), None),
-                // Nothing was sent.
-                Err(error @ FetchError::Connect { .. }) => (Cause::no_answer(error, true), None),
-                Err(error) => return Err(Cause::no_answer(error, ask.repeatable)),
+                ) => (Cause::no_answer(error, true), None),
+                Err(error) => return Err(Cause::no_answer(error, true)),
             };
             let next = Instant::now() + wait.unwrap_or_default().max(pause(attempt));
             if attempt >= ATTEMPTS || next >= deadline {
@@ -490,7 +489,7 @@ impl Api {
     }
 
     fn refused(&self, answer: &Response) -> Cause {
-        Cause::of(answer, 1, self.auth.secret())
+        Cause::of(answer, 1, &[self.auth.secret()])
     }
 }
 

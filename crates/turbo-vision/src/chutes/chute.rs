@@ -223,7 +223,7 @@ impl Chute {
                         // Its caller's deadline is ours too.
                         let _ = tokio::time::timeout_at(deadline, warm_up()).await;
                     }
-                    Cause::of(&answer, attempt, self.key())
+                    Cause::of(&answer, attempt, &[self.key()])
                 }
                 Err(error) => Cause::no_answer(error, true),
             };
@@ -251,7 +251,7 @@ impl Chute {
     }
 
     fn refused(&self, answer: &Response) -> Cause {
-        Cause::of(answer, 1, self.key())
+        Cause::of(answer, 1, &[self.key()])
     }
 }
 

@@ -10,7 +10,7 @@ pub struct Account {
     pub username: String,
     /// Its id.
     pub user_id: String,
-    /// What it has left, in USD; a build wants [`MIN_BUILD_BALANCE`].
+    /// What it has left, in USD; a build wants [`MIN_BUILD_BALANCE`](super::MIN_BUILD_BALANCE).
     #[serde(default)]
     pub balance: Option<f64>,
     /// What it may do besides the ordinary, in the platform's words.

@@ -128,6 +128,9 @@ async fn a_secret_is_stored_once_and_never_shown() {
     platform.plant(Call::PutSecret, Fault::Refused(422, "bad value hf_hush".to_owned()), 1);
     let error = put("hf_hush").await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hf_hush"), "{error}");
+    platform.plant(Call::PutSecret, Fault::Refused(500, "cannot store hf_hush".to_owned()), 4);
+    let error = put("hf_hush").await.unwrap_err();
+    assert!(error.to_string().ends_with("cannot store …"), "{error}");
     let error = api.put_secret("nobody", "K", &"v".into(), soon()).await.unwrap_err();
     assert!(error.is_not_found(), "{error}");
 }
