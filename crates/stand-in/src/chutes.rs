@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use adit_keys::Hotkey;
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -93,6 +93,8 @@ pub enum Fault {
     Closed,
     /// The call is carried out, and the connection closed without an answer.
     Lost,
+    /// The call is carried out, and its answer breaks off after so many pieces; each event of a stream is one.
+    Cut(usize),
     /// Nothing ever comes.
     Silent,
 }
@@ -253,6 +255,13 @@ impl Chutes {
         lock(&self.state).add_image(username, name, tag, Build { looks: 0, ..Build::default() })
     }
 
+    /// An image whose build has just begun. Gives its id.
+    pub fn building(&self, username: &str, name: &str, tag: &str) -> String {
+        let mut state = lock(&self.state);
+        let build = state.build.clone();
+        state.add_image(username, name, tag, build)
+    }
+
     /// A chute with this script, on an image of its own name tagged `latest`, as if deployed before. Gives its id.
     ///
     /// # Panics
@@ -400,6 +409,11 @@ async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Res
             drop(serve());
             return Err(io::Error::other("closed, as the test asked"));
         }
+        Some(Fault::Cut(pieces)) => serve().map(|body| {
+            let broken = stream::once(async { Err(io::Error::other("broken off, as the test asked")) });
+            let chunks: Chunks = Box::pin(body.take(pieces).chain(broken));
+            StreamBody::new(chunks)
+        }),
         Some(Fault::Silent) => pending().await,
     })
 }

@@ -12,7 +12,10 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use super::error::said;
 use super::logs::Events;
-use super::{Auth, BuildLog, Cause, ChutesError, InstanceLogs, jittered};
+use super::{
+    Account, Auth, BuildLog, Cause, ChuteInfo, ChutesError, Deleted, ImageFate, ImageInfo, InstanceLogs,
+    SecretInfo, SecretPut, Share, jittered,
+};
 
 /// Where the API is unless the settings say otherwise.
 pub const DEFAULT_API: &str = "https://api.chutes.ai";
@@ -44,167 +47,26 @@ pub struct Api {
     auth: Auth,
 }
 
-/// The account that a key is of.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Account {
-    /// Its name.
-    pub username: String,
-    /// Its id.
-    pub user_id: String,
-    /// What it has left, in USD; a build wants [`MIN_BUILD_BALANCE`].
-    #[serde(default)]
-    pub balance: Option<f64>,
-    /// What it may do besides the ordinary, in the platform's words.
-    #[serde(default)]
-    pub permissions: Vec<String>,
-    /// Where TAO for its balance goes.
-    #[serde(default)]
-    pub payment_address: Option<String>,
-}
-
-/// A chute, as far as we look at it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct ChuteInfo {
-    /// Its id.
-    pub chute_id: String,
-    /// Its name.
-    pub name: String,
-    /// The first label of its host name. Empty where the API gives none.
-    #[serde(default, deserialize_with = "or_default")]
-    pub slug: String,
-    /// What its image and script add up to; see [`super::ids::version`].
-    #[serde(default, deserialize_with = "or_default")]
-    pub version: String,
-    /// Whether anybody may call it.
-    #[serde(default)]
-    pub public: bool,
-    /// Whether an instance is ready.
-    #[serde(default)]
-    pub hot: bool,
-    /// Its image.
-    #[serde(default)]
-    pub image: Option<ImageInfo>,
-    /// What runs now.
-    #[serde(default, deserialize_with = "or_default")]
-    pub instances: Vec<Instance>,
-    /// The whole answer.
-    #[serde(skip)]
-    pub whole: Value,
-}
-
-/// An image, as far as we look at it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct ImageInfo {
-    /// Its id.
-    pub image_id: String,
-    /// Its name.
-    pub name: String,
-    /// Its tag.
-    pub tag: String,
-    /// `pending build`, `building`, …, `built and pushed`, or `error: …`. Lists leave it out.
-    #[serde(default)]
-    pub status: Option<String>,
-}
-
-impl ImageInfo {
-    /// Whether a chute can run it.
-    #[must_use]
-    pub fn is_built(&self) -> bool {
-        self.status.as_deref() == Some("built and pushed")
-    }
-
-    /// Why the build failed, where it did.
-    #[must_use]
-    pub fn failure(&self) -> Option<&str> {
-        self.status.as_deref().filter(|status| status.starts_with("error"))
-    }
-}
-
-/// A machine that runs a chute.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Instance {
-    /// Its id.
-    pub instance_id: String,
-    /// Where it is.
-    #[serde(default)]
-    pub region: Option<String>,
-    /// Whether it takes calls.
-    #[serde(default)]
-    pub active: bool,
-    /// Whether the platform has checked it.
-    #[serde(default)]
-    pub verified: bool,
-}
-
-/// A secret of a chute; its value is never shown.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct SecretInfo {
-    /// Its id.
-    pub secret_id: String,
-    /// The name of the variable in the chute.
-    pub key: String,
-    /// The chute's id.
-    pub purpose: String,
-}
-
-/// What became of a secret that was handed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecretPut {
-    /// It is there now.
-    Stored,
-    /// One of this name was there and stays; whether with the same value, nobody can see.
-    AlreadyThere,
-}
-
-/// What became of sharing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Share {
-    /// The other account may call the chute.
-    Shared,
-    /// Nothing is to share: everybody may call it, or it is one's own.
-    NeedsNone,
-}
-
-/// What became of a chute's image when the chute was deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImageFate {
-    /// Deleted, and gone when looked for.
-    Deleted,
-    /// There was none.
-    NoneThere,
-    /// Another chute runs it, so it stays.
-    InUse,
-}
-
-/// What was deleted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deleted {
-    /// The chute's id. It is gone when looked for.
-    pub chute_id: String,
-    /// Its image's id, where the chute named one, and what became of it.
-    pub image: Option<(String, ImageFate)>,
-}
-
 #[derive(Deserialize)]
 struct Page<T> {
     total: usize,
     items: Vec<T>,
 }
 
-/// One request.
+/// One request. All of them may be sent twice: they change nothing, or what is there already stays as it is.
 struct Ask<'a> {
     method: Method,
     path: &'a str,
     /// What the signature is for where there is no body.
     purpose: &'static str,
     body: Option<Value>,
-    /// Whether doing it twice does no more than once.
-    repeatable: bool,
+    /// What is secret in the body.
+    secret: Option<&'a str>,
 }
 
 impl<'a> Ask<'a> {
     fn get(path: &'a str, purpose: &'static str) -> Self {
-        Self { method: Method::GET, path, purpose, body: None, repeatable: true }
+        Self { method: Method::GET, path, purpose, body: None, secret: None }
     }
 
     fn delete(path: &'a str, purpose: &'static str) -> Self {
@@ -336,12 +198,12 @@ impl Api {
                 path: "/chutes/share",
                 purpose: "chutes",
                 body: Some(json!({"chute_id_or_name": chute, "user_id_or_name": user})),
-                repeatable: true,
+                secret: None,
             };
             let answer = self.ask(ask, deadline).await?;
             match answer.status.as_u16() {
                 200 => Ok(Share::Shared),
-                400 if is_needless(&said(&answer.body, None)) => Ok(Share::NeedsNone),
+                400 if is_needless(&said(&answer.body, &[])) => Ok(Share::NeedsNone),
                 _ => Err(self.refused(&answer)),
             }
         };
@@ -366,15 +228,14 @@ impl Api {
                 path: "/secrets/",
                 purpose: "secrets",
                 body: Some(json!({"purpose": chute_id, "key": key, "value": value.expose_secret()})),
-                // A second one of the same name is refused, so there is never more than one.
-                repeatable: true,
+                secret: Some(value.expose_secret()),
             };
             let answer = self.ask(ask, deadline).await?;
             match answer.status.as_u16() {
                 200 | 201 => Ok(SecretPut::Stored),
                 409 => Ok(SecretPut::AlreadyThere),
                 // What was sent may come back in a refusal.
-                _ => Err(Cause::of(&answer, 1, Some(value.expose_secret()))),
+                _ => Err(Cause::of(&answer, 1, &[self.auth.secret(), Some(value.expose_secret())])),
             }
         };
         result.await.map_err(|cause| failed(format!("store the secret {key} of the chute {chute_id}"), cause))
@@ -583,11 +444,12 @@ impl Api {
             .map_err(|error| Cause::unreadable(&answer, format!("cannot be read: {error}")))
     }
 
-    /// Sends a request, where it may be repeated several times, until there is an answer that is no error of the
+    /// Sends a request, several times where that helps, until there is an answer that is no error of the
     /// service.
     async fn ask(&self, ask: Ask<'_>, deadline: Instant) -> Result<Response, Cause> {
         let url = format!("{}{}", self.base, ask.path);
         let body = ask.body.map_or_else(Bytes::new, |body| body.to_string().into());
+        let secrets = [self.auth.secret(), ask.secret];
         let mut attempt = 1;
         loop {
             let mut headers = self.auth.headers(ask.purpose, &body);
@@ -598,24 +460,23 @@ impl Api {
             let limits = Limits::new(deadline.min(Instant::now() + ATTEMPT), MAX_BYTES);
             let sent = self.client.request(ask.method.clone(), &url, headers, body.clone(), &limits).await;
             let (failed, wait) = match sent {
-                Ok(answer) if answer.status.is_server_error() && ask.repeatable => {
-                    (Cause::of(&answer, attempt, self.auth.secret()), None)
+                Ok(answer) if answer.status.is_server_error() => {
+                    (Cause::of(&answer, attempt, &secrets), None)
                 }
                 // It was not carried out, whatever it was.
                 Ok(answer) if answer.status == 429 => {
                     let wait = answer.retry_after(SystemTime::now());
-                    (Cause::of(&answer, attempt, self.auth.secret()), wait)
+                    (Cause::of(&answer, attempt, &secrets), wait)
                 }
                 Ok(answer) => return Ok(answer),
                 Err(
-                    error @ (FetchError::Lost { .. }
+                    error @ (FetchError::Connect { .. }
+                    | FetchError::Lost { .. }
                     | FetchError::Idle { .. }
                     | FetchError::Deadline { .. }
                     | FetchError::Interrupted { .. }),
-                ) if ask.repeatable => (Cause::no_answer(error, true), None),
-                // Nothing was sent.
-                Err(error @ FetchError::Connect { .. }) => (Cause::no_answer(error, true), None),
-                Err(error) => return Err(Cause::no_answer(error, ask.repeatable)),
+                ) => (Cause::no_answer(error, true), None),
+                Err(error) => return Err(Cause::no_answer(error, true)),
             };
             let next = Instant::now() + wait.unwrap_or_default().max(pause(attempt));
             if attempt >= ATTEMPTS || next >= deadline {
@@ -628,7 +489,7 @@ impl Api {
     }
 
     fn refused(&self, answer: &Response) -> Cause {
-        Cause::of(answer, 1, self.auth.secret())
+        Cause::of(answer, 1, &[self.auth.secret()])
     }
 }
 
@@ -652,14 +513,6 @@ fn optional<T>(result: Result<T, Cause>) -> Result<Option<T>, Cause> {
 /// The platform refuses to share what needs no sharing.
 fn is_needless(said: &str) -> bool {
     said.contains("no need to share") || said.contains("with yourself")
-}
-
-fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A text as it stands in a path or a query.

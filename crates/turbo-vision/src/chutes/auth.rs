@@ -25,7 +25,7 @@ pub enum Auth {
     /// The account's hotkey, which signs each request.
     Hotkey {
         /// The key pair.
-        pair: Keypair,
+        pair: Box<Keypair>,
         /// The account's id.
         user_id: String,
     },
@@ -60,7 +60,7 @@ impl Auth {
     /// By the hotkey of a configuration.
     #[must_use]
     pub fn hotkey(config: &Config) -> Self {
-        Self::Hotkey { pair: config.keypair(), user_id: config.user_id.clone() }
+        Self::Hotkey { pair: Box::new(config.keypair()), user_id: config.user_id.clone() }
     }
 
     /// The key's text, where a text of the other side must not show it.

@@ -32,6 +32,7 @@ const LOG_WAIT: Duration = Duration::from_secs(10);
 pub struct Chute {
     client: Client,
     base: String,
+    predict: String,
     key: Option<SecretString>,
 }
 
@@ -90,7 +91,14 @@ impl Chute {
     /// key). Nothing is sent yet.
     #[must_use]
     pub fn new(client: Client, base_url: &str, key: Option<SecretString>) -> Self {
-        Self { client, base: base_url.trim_end_matches('/').to_owned(), key }
+        Self { client, base: base_url.trim_end_matches('/').to_owned(), predict: "predict".to_owned(), key }
+    }
+
+    /// Predicts at another path than `predict`: `CHUTES_MINER_PREDICT_ENDPOINT`.
+    #[must_use]
+    pub fn with_predict_path(mut self, path: &str) -> Self {
+        path.trim_matches('/').clone_into(&mut self.predict);
+        self
     }
 
     /// Asks for its health once.
@@ -125,6 +133,7 @@ impl Chute {
     ) -> Result<Health, Unhealthy> {
         let mut failed_loads = 0;
         let (why, hint) = loop {
+            let mut pause = LOOK;
             let (why, hint) = match self.health(deadline).await {
                 Ok(health) if health.healthy => return Ok(health),
                 Ok(health) => {
@@ -156,6 +165,7 @@ impl Chute {
                                 }
                                 said
                             } else {
+                                pause = Duration::from_secs(1);
                                 said
                             }
                         }
@@ -164,7 +174,7 @@ impl Chute {
                     }
                 }
             };
-            let next = Instant::now() + jittered(LOOK);
+            let next = Instant::now() + jittered(pause);
             if next >= deadline {
                 break (why, hint);
             }
@@ -177,8 +187,9 @@ impl Chute {
         Err(Unhealthy { why, hint, logs })
     }
 
-    /// Asks for a prediction with the patience of a validator: 429, 5xx and lost connections are tried again after 0.5,
-    /// 1 and 2 s, each give or take 15 %; any other refusal is final. A cold chute (503) is warmed up by `warm_up` first.
+    /// Asks for a prediction with the patience of a validator: 429, 5xx, lost connections and what is no JSON are tried
+    /// again after 0.5, 1 and 2 s, each give or take 15 %; any other refusal is final. Before a cold chute (503) is asked
+    /// again, `warm_up` is waited for ([`Api::warm_up`], or nothing).
     ///
     /// # Errors
     /// Where the key is missing or refused, or no attempt had an answer. A chute that answers that it failed is no
@@ -194,7 +205,7 @@ impl Chute {
         let mut attempt = 1;
         loop {
             let begun = Instant::now();
-            let sent = self.post("predict", input, deadline.min(begun + ATTEMPT)).await;
+            let sent = self.post(&self.predict, input, deadline.min(begun + ATTEMPT)).await;
             let of_attempt = begun.elapsed();
             let problem = match sent {
                 Ok(answer) if answer.status == 200 => match serde_json::from_slice(&answer.body) {
@@ -212,7 +223,7 @@ impl Chute {
                         // Its caller's deadline is ours too.
                         let _ = tokio::time::timeout_at(deadline, warm_up()).await;
                     }
-                    Cause::of(&answer, attempt, self.key())
+                    Cause::of(&answer, attempt, &[self.key()])
                 }
                 Err(error) => Cause::no_answer(error, true),
             };
@@ -240,7 +251,7 @@ impl Chute {
     }
 
     fn refused(&self, answer: &Response) -> Cause {
-        Cause::of(answer, 1, self.key())
+        Cause::of(answer, 1, &[self.key()])
     }
 }
 

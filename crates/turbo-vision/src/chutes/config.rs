@@ -9,6 +9,8 @@ use adit_keys::{Hotkey, Keypair, Seed};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
+use super::Account;
+
 /// Largest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 
@@ -74,6 +76,16 @@ pub enum ConfigError {
         /// The account of the settings.
         wanted: String,
     },
+    /// The API key is that of another account.
+    #[error("{path} belongs to the account `{found}`, CHUTES_API_KEY to `{key}`")]
+    OtherKey {
+        /// The file.
+        path: PathBuf,
+        /// The account in the file.
+        found: String,
+        /// The account of the key.
+        key: String,
+    },
     /// It leads to another API than the settings do.
     #[error("{path} leads to {found}, CHUTES_MINERS_ENDPOINT says {wanted}")]
     OtherApi {
@@ -105,6 +117,10 @@ impl ConfigError {
             Self::OtherUser { found, .. } => format!(
                 "Where `{found}` is the one to use:\n    export CHUTES_USERNAME={found}\nelse name the other account's \
                  file:\n    export CHUTES_CONFIG_PATH=/path/to/config.ini"
+            ),
+            Self::OtherKey { found, .. } => format!(
+                "What the chutes program deploys, the key would not find. Make a key of `{found}`:\n    chutes keys create \
+                 --name adit --admin"
             ),
             Self::OtherApi { path, found, .. } => format!(
                 "Where {found} is the one to use:\n    export CHUTES_MINERS_ENDPOINT={found}\nelse correct base_url in \
@@ -185,6 +201,18 @@ impl Config {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it is that of the account that a key is of.
+    ///
+    /// # Errors
+    /// `OtherKey`.
+    pub fn check_account(&self, account: &Account) -> Result<(), ConfigError> {
+        if self.user_id == account.user_id {
+            return Ok(());
+        }
+        let (found, key) = (self.username.clone(), account.username.clone());
+        Err(ConfigError::OtherKey { path: self.path.clone(), found, key })
     }
 
     /// The hotkey's pair.

@@ -163,15 +163,15 @@ impl ChutesError {
 }
 
 impl Cause {
-    /// What an answer that is not the hoped-for one means. `secret` is taken out of its text.
-    pub(super) fn of(answer: &Response, attempts: u32, secret: Option<&str>) -> Self {
-        let status = answer.status.as_u16();
-        if is_page(answer) {
-            return Self::Page { status };
+    /// What an answer that is not the hoped-for one means. The secrets are taken out of its text.
+    pub(super) fn of(answer: &Response, attempts: u32, secrets: &[Option<&str>]) -> Self {
+        let page = is_page(answer);
+        // What stands before a service that is down has a page for that, which says no more than the status.
+        if page && !answer.status.is_server_error() {
+            return Self::Page { status: answer.status.as_u16() };
         }
-        Self::of_status(answer.status, attempts, said(&answer.body, secret), || {
-            answer.retry_after(std::time::SystemTime::now())
-        })
+        let said = if page { String::new() } else { said(&answer.body, secrets) };
+        Self::of_status(answer.status, attempts, said, || answer.retry_after(std::time::SystemTime::now()))
     }
 
     pub(super) fn of_status(
@@ -226,8 +226,8 @@ fn is_page(answer: &Response) -> bool {
         || start.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"<!doctype"))
 }
 
-/// The text of a refusal, on one line, of bounded length and without the secret.
-pub(super) fn said(body: &[u8], secret: Option<&str>) -> String {
+/// The text of a refusal, on one line, of bounded length and without the secrets.
+pub(super) fn said(body: &[u8], secrets: &[Option<&str>]) -> String {
     let text = match serde_json::from_slice::<Value>(body) {
         Ok(json) => match json.get("detail").or_else(|| json.get("message")) {
             Some(Value::String(text)) => text.clone(),
@@ -236,10 +236,8 @@ pub(super) fn said(body: &[u8], secret: Option<&str>) -> String {
         },
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
-    let text = match secret {
-        Some(secret) if !secret.is_empty() => text.replace(secret, "…"),
-        _ => text,
-    };
+    let secrets = secrets.iter().flatten().filter(|secret| !secret.is_empty());
+    let text = secrets.fold(text, |text, secret| text.replace(secret, "…"));
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }
 

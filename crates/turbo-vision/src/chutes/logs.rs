@@ -282,7 +282,7 @@ pub struct BuildLog<'a> {
     events: Option<Events>,
     /// Where a stream that broke off goes on.
     offset: Option<String>,
-    /// Lines of a log in one piece that were handed out.
+    /// Lines that were handed out.
     given: usize,
     failures: u32,
     over: bool,
@@ -319,6 +319,7 @@ impl<'a> BuildLog<'a> {
                             self.offset = Some(offset.to_owned());
                         }
                         self.failures = 0;
+                        self.given += 1;
                         return Ok(Some(written(data)));
                     }
                     Ok(None) if events.is_plain() => {

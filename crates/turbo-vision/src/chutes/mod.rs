@@ -29,19 +29,20 @@ mod config;
 mod error;
 pub mod ids;
 mod logs;
+mod records;
 mod register;
 
 use std::time::Duration;
 
-pub use api::{
-    Account, Api, ChuteInfo, DEFAULT_API, Deleted, ImageFate, ImageInfo, Instance, MIN_BUILD_BALANCE,
-    SecretInfo, SecretPut, Share,
-};
+pub use api::{Api, DEFAULT_API, MIN_BUILD_BALANCE};
 pub use auth::{ApiKeyError, Auth};
 pub use chute::{Chute, Health, Prediction, Unhealthy};
 pub use config::{Config, ConfigError};
 pub use error::{Cause, ChutesError};
 pub use logs::{BuildLog, InstanceLogs};
+pub use records::{
+    Account, ChuteInfo, Deleted, ImageFate, ImageInfo, Instance, SecretInfo, SecretPut, Share,
+};
 pub use register::{Registration, bad_username, register, registration_base};
 
 /// This long, give or take 15 %, as validators wait too: many clients that failed together do not come back together.

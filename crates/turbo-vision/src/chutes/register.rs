@@ -29,7 +29,7 @@ pub struct Registration {
     pub username: String,
     /// Where TAO for its balance goes.
     pub payment_address: String,
-    /// What logs in at https://chutes.ai. Shown this once.
+    /// What logs in at <https://chutes.ai>. Shown this once.
     #[serde(deserialize_with = "secret")]
     pub fingerprint: SecretString,
 }
@@ -80,7 +80,7 @@ pub async fn register(
         let answer = client.post(&url, headers, body, &limits).await;
         let answer = answer.map_err(|error| Cause::no_answer(error, false))?;
         if answer.status != 200 {
-            return Err(Cause::of(&answer, 1, Some(token.expose_secret())));
+            return Err(Cause::of(&answer, 1, &[Some(token.expose_secret())]));
         }
         serde_json::from_slice(&answer.body).map_err(|_| {
             Cause::unreadable(&answer, "is not that of a registration; an account may have been made")

@@ -128,6 +128,9 @@ async fn a_secret_is_stored_once_and_never_shown() {
     platform.plant(Call::PutSecret, Fault::Refused(422, "bad value hf_hush".to_owned()), 1);
     let error = put("hf_hush").await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hf_hush"), "{error}");
+    platform.plant(Call::PutSecret, Fault::Refused(500, "cannot store hf_hush".to_owned()), 4);
+    let error = put("hf_hush").await.unwrap_err();
+    assert!(error.to_string().ends_with("cannot store …"), "{error}");
     let error = api.put_secret("nobody", "K", &"v".into(), soon()).await.unwrap_err();
     assert!(error.is_not_found(), "{error}");
 }
@@ -148,7 +151,8 @@ async fn a_warm_up_ends_when_the_chute_is_hot() {
     let (platform, api) = platform().await;
     let id = platform.chute("miner", NAME, "code");
     platform.plant(Call::WarmUp, Fault::Page(502), 1);
-    platform.plant(Call::WarmUp, Fault::Closed, 2);
+    platform.plant(Call::WarmUp, Fault::Closed, 1);
+    platform.plant(Call::WarmUp, Fault::Cut(1), 1);
     let mut lines = Vec::new();
     api.warm_up(&id, soon(), |line| lines.push(line.to_owned())).await.unwrap();
     assert_eq!(lines.last().unwrap(), "chute is hot, 1 instances available");
@@ -191,6 +195,7 @@ async fn every_refusal_says_what_why_and_what_to_do() {
         (refused(418, "teapot"), 1, "refused with status 418: teapot", "Correct"),
         (refused(500, "oops"), 4, "status 500, tried 4 times): oops", "some minutes"),
         (Fault::RateLimited(3600), 1, "status 429); the next one is taken in 3600 s", "3600 s"),
+        (Fault::Page(521), 4, "status 521, tried 4 times)", "some minutes"),
         (Fault::Page(403), 1, "a web page came in place of an answer (status 403)", "CHUTES_MINERS_ENDPOINT"),
         (Fault::Page(200), 1, "a web page came in place of an answer (status 200)", "CHUTES_MINERS_ENDPOINT"),
         (Fault::Answer(200, "{".to_owned()), 1, "the answer (status 200) cannot be read", "report it"),
@@ -276,13 +281,23 @@ async fn a_new_accounts_configuration_opens_the_account() {
 #[tokio::test]
 async fn a_build_log_is_followed_to_its_end_and_taken_up_where_it_broke_off() {
     let (platform, api) = platform().await;
-    let id = platform.image("miner", NAME, "latest");
-    let mut log = api.build_log(&id, soon());
-    let mut lines = Vec::new();
-    while let Some(line) = log.next().await.unwrap() {
-        lines.push(line);
-    }
-    assert_eq!(lines, Build::default().log);
+    let read = async |id: &str| {
+        let mut log = api.build_log(id, soon());
+        let mut lines = Vec::new();
+        while let Some(line) = log.next().await.unwrap() {
+            lines.push(line);
+        }
+        lines
+    };
+    let lines: Vec<String> = (0..9).map(|number| format!("line {number}")).collect();
+    platform.builds(Build { looks: 99, failure: None, log: lines.clone() });
+    let id = platform.building("miner", NAME, "latest");
+    platform.plant(Call::BuildLog, Fault::Page(502), 1);
+    platform.plant(Call::BuildLog, Fault::Cut(4), 2);
+    assert_eq!(read(&id).await, lines);
+    // With that the build is over, and its log comes in one piece.
+    assert!(api.image(&id, soon()).await.unwrap().unwrap().is_built());
+    assert_eq!(read(&id).await, lines);
     let mut none = api.build_log("nobody", soon());
     assert!(none.next().await.unwrap_err().is_not_found());
 }

@@ -1,6 +1,7 @@
 //! The calls to a chute itself.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use adit_stand_in::chutes::{Call, Chutes, Fault, Predict, Start};
@@ -58,6 +59,13 @@ async fn what_a_chute_answers_is_passed_on_with_its_failings() {
     assert_eq!(missing.predictions.unwrap()["frames"].as_array().unwrap().len(), 1);
     let data = chute.predict(&input(), soon(), async || ()).await.unwrap();
     assert_eq!((data.success, data.predictions), (true, Some(json!([1]))));
+    platform.predicts([Predict::Right]);
+    let video =
+        chute.predict(&json!({"url": "https://x/y.mp4", "meta": null}), soon(), async || ()).await.unwrap();
+    assert_eq!(video.predictions.unwrap()["frames"].as_array().unwrap().len(), 750);
+    platform.model(Arc::new(|input| json!({"predictions": {"n": input["frames"].as_array().map(Vec::len)}})));
+    let own = chute.predict(&input(), soon(), async || ()).await.unwrap();
+    assert_eq!(own.predictions, Some(json!({"n": 2})));
 }
 
 #[tokio::test]
@@ -76,6 +84,9 @@ async fn a_prediction_is_tried_as_often_as_a_validator_tries() {
     );
     assert!(answer.of_attempt < Duration::from_secs(2), "{:?}", answer.of_attempt);
 
+    // A 200 that is no JSON is tried again, too.
+    platform.plant(Call::Predict, Fault::Page(200), 1);
+    assert_eq!(chute.predict(&input(), soon(), async || ()).await.unwrap().attempts, 2);
     platform.plant(Call::Predict, Fault::Refused(500, "broken".to_owned()), 4);
     let error = chute.predict(&input(), soon(), async || ()).await.unwrap_err();
     assert!(matches!(error.cause, Cause::Service { status: 500, attempts: 4, .. }), "{error}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use adit_stand_in::chutes::{Build, Call, Chutes, Fault};
 use adit_turbo_vision::chutes::cli::{Cli, CliError, Job, Standing, Surroundings, find};
-use adit_turbo_vision::chutes::{Api, ids};
+use adit_turbo_vision::chutes::{Account, Api, ids};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -87,6 +87,7 @@ impl Desk {
 }
 
 /// The real program.
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn real() -> Option<PathBuf> {
     let named = std::env::var_os("ADIT_TEST_CHUTES").map(PathBuf::from).filter(|path| path.exists());
     if named.is_none() {
@@ -168,8 +169,10 @@ async fn a_program_gets_its_answers_and_no_more_of_the_environment_than_it_needs
     let desk = Desk::new().await;
     let cli = desk.script(
         "read one; read two; echo \"answers $one $two\"; echo \"args $*\"; env; pwd; printf '\\033[1mbold\\033[0m\\n'
-         echo err hf_hush >&2; grep seed config.ini",
+         echo err hf_hush >&2; grep seed config.ini; exit 1",
     );
+    let shown = format!("{cli:?}");
+    assert!(!shown.contains("hf_hush") && !shown.contains(&"07".repeat(32)), "{shown}");
     let mut lines = Vec::new();
     let error =
         cli.build(&desk.api, desk.job(), soon(), |line| lines.push(line.to_owned())).await.unwrap_err();
@@ -298,6 +301,17 @@ async fn what_is_there_is_told_apart() {
     desk.platform.plant(Call::Chute, Fault::Refused(401, "no".to_owned()), 1);
     let error = cli.standing(&desk.api, desk.job(), soon()).await.unwrap_err();
     assert!(matches!(error, CliError::Api(_)) && error.hint().contains("CHUTES_API_KEY"), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_of_another_account_is_told() {
+    let desk = Desk::new().await;
+    let config = desk.script("exit 0");
+    let account = desk.api.account(soon()).await.unwrap();
+    config.config().check_account(&account).unwrap();
+    let other = Account { user_id: "u-2".to_owned(), username: "other".to_owned(), ..account };
+    let error = config.config().check_account(&other).unwrap_err();
+    assert!(error.to_string().contains("`miner`, CHUTES_API_KEY to `other`"), "{error}");
 }
 
 #[tokio::test]

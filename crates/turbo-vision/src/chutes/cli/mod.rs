@@ -4,29 +4,26 @@
 //! Its exit status says little: most failures end with 0. So a step is done when [`Api`] shows it. Both steps look first
 //! and may be repeated: what is there already is not done again.
 
+mod error;
+mod process;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::logs::Lines;
-use super::{Api, ChuteInfo, ChutesError, Config, ConfigError, ImageInfo, ids, jittered};
+use super::{Api, ChuteInfo, Config, ConfigError, ImageInfo, ids, jittered};
+use process::{Ended, SETTLE, TAIL};
 
-/// Lines that an error carries.
-const TAIL: usize = 30;
-/// How long what a program wrote last may take to arrive after its end.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// Pause between two looks at an image that is being built.
+pub use error::CliError;
+
+/// Longest pause between two looks at an image that is being built; the first is a second.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long the platform may take to show what the program says it has sent.
-const SETTLE: Duration = Duration::from_secs(20);
 /// How long the version may take; Python's start is slow on a cold disk.
 const VERSION: Duration = Duration::from_secs(30);
 
@@ -80,168 +77,6 @@ pub enum Standing {
     },
 }
 
-/// A step that failed. [`CliError::hint`] says what to do.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CliError {
-    /// The program is nowhere.
-    #[error("the program `chutes` is not found{}", .named.as_ref().map(|path| format!(" at {}", path.display())).unwrap_or_default())]
-    NoProgram {
-        /// Where the settings say it is.
-        named: Option<PathBuf>,
-    },
-    /// It cannot be started.
-    #[error("{program} cannot be started: {error}")]
-    NotStarted {
-        /// The program.
-        program: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The script cannot be read.
-    #[error("the script {path} cannot be read: {error}")]
-    Script {
-        /// The script.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The name belongs to another revision.
-    #[error("the chute `{name}` ({chute_id}) is that of {}", .revision.as_ref().map_or_else(|| "another model".to_owned(), |revision| format!("revision {revision}")))]
-    Taken {
-        /// The chute's name.
-        name: String,
-        /// The chute's id.
-        chute_id: String,
-        /// The revision in its script.
-        revision: Option<String>,
-    },
-    /// The build failed at Chutes.
-    #[error("the image `{name}:{tag}` ({image_id}) was not built: {why}")]
-    BuildFailed {
-        /// The image's name.
-        name: String,
-        /// Its tag.
-        tag: String,
-        /// Its id.
-        image_id: String,
-        /// The platform's word for it.
-        why: String,
-        /// The end of the build's log.
-        tail: Vec<String>,
-    },
-    /// Deploying needs an image that is built.
-    #[error("there is no built image `{name}:{tag}` to deploy")]
-    NoImage {
-        /// The image's name.
-        name: String,
-        /// Its tag.
-        tag: String,
-    },
-    /// The program ended, and Chutes does not show what it should have done.
-    #[error("`chutes {step}` ended ({status}) and it is not done: {why}")]
-    NotDone {
-        /// `build` or `deploy`.
-        step: &'static str,
-        /// How it ended.
-        status: String,
-        /// Its last complaint, or what is missing.
-        why: String,
-        /// What it wrote last, without secrets.
-        tail: Vec<String>,
-    },
-    /// The deadline came; the program was ended.
-    #[error("`chutes {step}` was not done in time")]
-    OutOfTime {
-        /// `build` or `deploy`.
-        step: &'static str,
-        /// What it wrote last, without secrets.
-        tail: Vec<String>,
-    },
-    /// Chutes could not be asked.
-    #[error(transparent)]
-    Api(#[from] ChutesError),
-}
-
-impl CliError {
-    /// What to do next.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            Self::NoProgram { named: None } => {
-                "Install it where PATH finds it:\n    python3 -m pip install chutes".to_owned()
-            }
-            Self::NoProgram { named: Some(_) } => {
-                "Correct the setting that names it, or install it where PATH finds it and \
-                 drop the setting:\n    python3 -m pip install chutes"
-                    .to_owned()
-            }
-            Self::NotStarted { program, .. } => {
-                format!("See whether it runs by hand:\n    {} --help", program.display())
-            }
-            Self::Script { .. } => "Make the script first, then repeat the step.".to_owned(),
-            Self::Taken { chute_id, .. } => format!(
-                "Two revisions share a nickname now and then. Where the old chute is not needed:\n    chutes chutes delete \
-                 {chute_id}\nelse change something in the model and push again: a new revision has another nickname."
-            ),
-            Self::BuildFailed { image_id, .. } => format!(
-                "Correct what the end of its log names, delete the image, and build again:\n    chutes images delete \
-                 {image_id}"
-            ),
-            Self::NoImage { .. } => "Build it first, and wait until it is built and pushed.".to_owned(),
-            Self::NotDone { why, tail, .. } => {
-                let marks = [
-                    (
-                        "per 24 hours",
-                        "24 builds and 24 deployments are allowed in 24 hours: try again later.",
-                    ),
-                    (
-                        "deployment fee",
-                        "Top up the account at https://chutes.ai: a new chute costs three hours of its GPUs.",
-                    ),
-                    ("balance", "Top up the account at https://chutes.ai; a build wants 50 USD."),
-                    (
-                        "authorization error",
-                        "The hotkey of config.ini is not accepted: `chutes login` writes it anew.",
-                    ),
-                    ("invalid nonce", "This host's clock is wrong by minutes: correct it."),
-                    (
-                        "request signature",
-                        "The hotkey of config.ini is not accepted: `chutes login` writes it anew.",
-                    ),
-                    ("traceback", "The script failed while it was imported; the last lines say where."),
-                    (
-                        "unable to import",
-                        "The script failed while it was imported; the last lines say where.",
-                    ),
-                ];
-                // Its complaint first: other lines may speak of the same things in passing.
-                let texts = [why.to_lowercase(), tail.join("\n").to_lowercase()];
-                let found = texts.iter().find_map(|text| marks.iter().find(|(mark, _)| text.contains(mark)));
-                let otherwise = "What the program wrote last says why; correct it and repeat the step.";
-                found.map_or(otherwise, |(_, hint)| hint).to_owned()
-            }
-            Self::OutOfTime { .. } => {
-                "Repeat the step with more time: a build that has begun goes on at Chutes and is taken \
-                 up again."
-                    .to_owned()
-            }
-            Self::Api(error) => error.hint(),
-        }
-    }
-
-    /// What the program wrote last, oldest line first.
-    #[must_use]
-    pub fn tail(&self) -> &[String] {
-        match self {
-            Self::BuildFailed { tail, .. } | Self::NotDone { tail, .. } | Self::OutOfTime { tail, .. } => {
-                tail
-            }
-            _ => &[],
-        }
-    }
-}
-
 /// Finds the program: the one that the settings name, else `chutes` in `search_path` (`PATH`).
 ///
 /// # Errors
@@ -267,7 +102,10 @@ pub fn find(named: Option<&Path>, search_path: &OsStr) -> Result<PathBuf, CliErr
 pub struct Cli {
     program: PathBuf,
     config: Config,
+    /// But for `HF_TOKEN`, so that it can be printed.
     environment: Vec<(OsString, OsString)>,
+    hugging_face_token: Option<SecretString>,
+    /// What no line may show.
     secrets: Vec<SecretString>,
 }
 
@@ -301,13 +139,11 @@ impl Cli {
         environment.extend(surroundings.others);
         let mut secrets = surroundings.hidden;
         secrets.push(config.seed().clone());
-        if let Some(token) = surroundings.hugging_face_token {
-            environment.push(("HF_TOKEN".into(), token.expose_secret().into()));
-            secrets.push(token);
-        }
+        let hugging_face_token = surroundings.hugging_face_token;
+        secrets.extend(hugging_face_token.clone());
         // An empty text is everywhere.
         secrets.retain(|secret| !secret.expose_secret().is_empty());
-        Ok(Self { program, config, environment, secrets })
+        Ok(Self { program, config, environment, hugging_face_token, secrets })
     }
 
     /// The account's configuration.
@@ -391,10 +227,12 @@ impl Cli {
             let args = ["build", &format!("{}:chute", job.module), "--public", "--wait", "--debug"];
             ended = self.run("build", &args, job.folder, deadline, &mut line).await?;
         }
-        let settled = Instant::now() + SETTLE;
+        let settled = ended.settled();
+        let mut pause = Duration::from_secs(1);
         loop {
             let image = api.image(&image_id, deadline).await?;
-            let next = Instant::now() + jittered(LOOK);
+            let next = Instant::now() + jittered(pause);
+            pause = (pause * 2).min(LOOK);
             match image {
                 Some(image) if image.is_built() => return Ok(image),
                 Some(image) => {
@@ -451,7 +289,7 @@ impl Cli {
         let args = ["deploy", &format!("{}:chute", job.module), "--accept-fee", "--debug"];
         let ended = self.run("deploy", &args, job.folder, deadline, &mut line).await?;
         let chute_id = ids::chute(&self.config.username, job.name);
-        let settled = Instant::now() + SETTLE;
+        let settled = ended.settled();
         loop {
             let chute = api.chute(&chute_id, deadline).await?;
             let why = match chute {
@@ -499,139 +337,6 @@ impl Cli {
     fn image_id(&self, job: Job<'_>) -> String {
         ids::image(&self.config.username, job.name, job.tag)
     }
-
-    /// Runs the program in a process group of its own, which ends with this future.
-    async fn run(
-        &self,
-        step: &'static str,
-        args: &[&str],
-        folder: &Path,
-        deadline: Instant,
-        line: &mut impl FnMut(&str),
-    ) -> Result<Ended, CliError> {
-        let not_started = |error| CliError::NotStarted { program: self.program.clone(), error };
-        let mut child = Command::new(&self.program)
-            .args(args)
-            .current_dir(folder)
-            .env_clear()
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(not_started)?;
-        let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
-        let missing = || not_started(io::Error::other("the child has no pipes"));
-        let mut stdout = child.stdout.take().ok_or_else(missing)?;
-        let mut stderr = child.stderr.take().ok_or_else(missing)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // It asks once or twice whether to go on. Where it ends without asking, nobody reads this.
-            let _ = stdin.write_all(b"y\ny\n").await;
-        }
-
-        let mut ended = Ended::default();
-        let (mut out, mut err) = (Stream::default(), Stream::default());
-        let mut until = deadline;
-        while ended.status.is_none() || !(out.over && err.over) {
-            tokio::select! {
-                read = stdout.read_buf(&mut out.bytes), if !out.over => out.took(read),
-                read = stderr.read_buf(&mut err.bytes), if !err.over => err.took(read),
-                status = child.wait(), if ended.status.is_none() => {
-                    ended.status = Some(status.map_err(not_started)?);
-                    // What it started would hold the pipes open.
-                    group.kill();
-                    until = deadline.min(Instant::now() + LAST_WORDS);
-                }
-                () = sleep_until(until) => {
-                    if ended.status.is_some() {
-                        break;
-                    }
-                    return Err(CliError::OutOfTime { step, tail: ended.tail });
-                }
-            }
-            for text in out.lines.whole.drain(..).chain(err.lines.whole.drain(..)) {
-                let text = self.shown(&text);
-                if !text.trim().is_empty() {
-                    line(&text);
-                    ended.tail.push(text);
-                }
-            }
-            if ended.tail.len() > TAIL {
-                ended.tail.drain(..ended.tail.len() - TAIL);
-            }
-        }
-        Ok(ended)
-    }
-
-    /// A line without secrets, colours and what a carriage return has overwritten.
-    fn shown(&self, line: &str) -> String {
-        let mut line = plain(line.rsplit('\r').next().unwrap_or_default());
-        for secret in &self.secrets {
-            line = line.replace(secret.expose_secret(), "…");
-        }
-        line
-    }
-}
-
-/// Kills a process group once.
-#[derive(Debug)]
-struct Group(Option<Pid>);
-
-impl Group {
-    fn kill(&mut self) {
-        if let Some(group) = self.0.take() {
-            // It fails only when nobody is left in the group.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// One of the program's outputs.
-#[derive(Debug, Default)]
-struct Stream {
-    bytes: bytes::BytesMut,
-    lines: Lines,
-    over: bool,
-}
-
-impl Stream {
-    fn took(&mut self, read: io::Result<usize>) {
-        self.lines.feed(&self.bytes);
-        self.bytes.clear();
-        if !matches!(read, Ok(1..)) {
-            self.over = true;
-            self.lines.end();
-        }
-    }
-}
-
-/// How the program ended.
-#[derive(Debug, Default)]
-struct Ended {
-    status: Option<ExitStatus>,
-    tail: Vec<String>,
-}
-
-impl Ended {
-    /// The last line that it wrote as an error, without what its log puts before it.
-    fn complaint(&self) -> Option<&str> {
-        let line = self.tail.iter().rev().find(|line| line.contains("| ERROR"))?;
-        Some(line.split_once(" - ").map_or(line.as_str(), |(_, text)| text))
-    }
-
-    fn not_done(self, step: &'static str, missing: &str) -> CliError {
-        let status = self.status.map_or_else(|| "not started".to_owned(), |status| status.to_string());
-        let why = self.complaint().unwrap_or(missing).to_owned();
-        CliError::NotDone { step, status, why, tail: self.tail }
-    }
 }
 
 fn taken(job: Job<'_>, chute: ChuteInfo, revision: Option<String>) -> CliError {
@@ -677,28 +382,9 @@ fn interpreter(script: &[u8]) -> Option<PathBuf> {
     path.contains("python").then(|| path.into())
 }
 
-/// Without the sequences that colour a terminal's text, and without other control characters.
-fn plain(line: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = line.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '\u{1b}' if rest.peek() == Some(&'[') => {
-                rest.next();
-                while rest.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
-            }
-            '\t' => plain.push(' '),
-            c if c.is_control() => {}
-            c => plain.push(c),
-        }
-    }
-    plain
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn a_script_names_its_revision() {
@@ -733,13 +419,5 @@ mod tests {
         let error = find(Some(&folder.path().join("chutes")), OsStr::new("/bin")).unwrap_err();
         assert!(error.hint().contains("pip install chutes"), "{error}");
         assert!(matches!(find(None, folder.path().as_os_str()), Err(CliError::NoProgram { named: None })));
-    }
-
-    proptest! {
-        #[test]
-        fn lines_are_made_plain(text in "(\u{1b}\\[[0-9;]{0,4}m|[a-z \t\u{7}]){0,20}") {
-            let shown = plain(&text);
-            prop_assert!(!shown.contains(char::is_control) && !shown.contains('['), "{:?}", shown);
-        }
     }
 }
