@@ -56,7 +56,7 @@ impl Challenge {
         let labels = objects::labels(&self.truth, &self.miner).mean();
         let mut frames: Vec<_> = self.miner.iter().collect();
         frames.sort_by_key(|(number, _)| **number);
-        let frames: Vec<Vec<Detection>> = frames.into_iter().map(|(_, all)| all.clone()).collect();
+        let frames = frames.into_iter().map(|(_, all)| all);
         [
             ("iou", found.iou),
             ("count", found.count),
@@ -66,7 +66,7 @@ impl Challenge {
             ("false_positive", found.false_positive),
             ("palette", teams),
             ("role", f64::midpoint(labels, teams)),
-            ("smoothness", smoothness_per_type(&frames, CANVAS)),
+            ("smoothness", smoothness_per_type(frames, CANVAS)),
         ]
     }
 }
