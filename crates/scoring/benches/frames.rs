@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 
 const FRAMES: i64 = 750;
 const BOXES: i64 = 22;
-const ROUNDS: usize = 15;
-const PEER_ROUNDS: usize = 5;
+const ROUNDS: usize = 41;
+const PEER_ROUNDS: usize = 7;
 const TOLERANCE: f64 = 1e-6;
 
 type Pillars = BTreeMap<String, f64>;
