@@ -40,7 +40,7 @@ bench: ## Compare with the peer, then run each crate's benches (two quiet cores,
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench generator
 	PM2=$(TARGET)/pm2/node_modules/.bin/pm2 cargo bench --locked -p adit --bench background
 	cargo bench --locked -p adit --bench long_clips
-	cargo bench --locked --workspace --exclude adit --bench '*'
+	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked --workspace --exclude adit --bench '*'
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -2,6 +2,7 @@
 //! The pillars that look at labels and teams alone are [`objects::labels`](crate::objects::labels) and
 //! [`objects::teams`](crate::objects::teams).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::element::required_iou;
@@ -88,14 +89,14 @@ struct Frame<'a> {
 
 /// An object of the truth, in the shape that it is compared by.
 struct Object<'a> {
-    class: String,
+    class: Cow<'a, str>,
     bbox: BBox,
     shape: Filled<'a>,
 }
 
 /// An object that was predicted.
 struct Seen<'a> {
-    class: String,
+    class: Cow<'a, str>,
     detection: &'a Detection,
     shape: Filled<'a>,
 }
@@ -126,7 +127,7 @@ impl<'a> Frame<'a> {
         let unseen = if shapes.is_empty() { Shapes::Boxes } else { Shapes::Both };
         let objects = truth.detections.iter().filter_map(|one| {
             let class = class(one)?;
-            let shape = shapes.get(class.as_str()).copied().unwrap_or(unseen);
+            let shape = shapes.get(class.as_ref()).copied().unwrap_or(unseen);
             let shape = match shape {
                 Shapes::Boxes => Filled::new(Shape { polygon: None, ..one.shape() }),
                 Shapes::Polygons => Filled::polygon(one.shape()),
@@ -145,8 +146,10 @@ impl<'a> Frame<'a> {
 }
 
 /// A class as it is compared; an object without a name is none.
-fn class(one: &Detection) -> Option<String> {
-    let name = one.label.trim_matches(adit_python::is_space).to_lowercase();
+fn class(one: &Detection) -> Option<Cow<'_, str>> {
+    let name = one.label.trim_matches(adit_python::is_space);
+    let is_lower = name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    let name = if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_lowercase()) };
     (!name.is_empty()).then_some(name)
 }
 

@@ -23,6 +23,7 @@ impl Mask {
     }
 
     /// No pixels yet, anywhere.
+    #[cfg(test)]
     pub(crate) fn whole(width: usize, height: usize) -> Self {
         Self::empty(width, height, 0..width, 0..height)
     }

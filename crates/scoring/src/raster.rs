@@ -223,8 +223,12 @@ fn fill(mask: &mut Mask, mut edges: Vec<Edge>) {
 pub fn box_iou(a: [f64; 4], b: [f64; 4]) -> f64 {
     let area = |[left, top, right, bottom]: [f64; 4]| (right - left).max(0.0) * (bottom - top).max(0.0);
     let common = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    // Most boxes of a frame have nothing in common.
+    if common <= 0.0 {
+        return 0.0;
+    }
     let union = area(a) + area(b) - common;
-    if common > 0.0 && union > 0.0 { common / union } else { 0.0 }
+    if union > 0.0 { common / union } else { 0.0 }
 }
 
 /// A shape that is compared with others: filled when it is first needed, and then kept.

@@ -1,7 +1,6 @@
 //! How smoothly boxes move from frame to frame (Turbo Vision reference, sections 9.4 and 9.5): the area that two frames'
 //! boxes cover together, on the canvas of an image.
 
-use crate::mask::Mask;
 use crate::objects::{BBox, Detection, Truth};
 
 /// A canvas in pixels.
@@ -16,20 +15,72 @@ pub struct Canvas {
 /// The canvas of both eras.
 pub const CANVAS: Canvas = Canvas { height: 540, width: 960 };
 
-/// What boxes cover together.
-fn covered(boxes: impl IntoIterator<Item = BBox>, canvas: Canvas) -> Mask {
-    let mut mask = Mask::whole(canvas.width, canvas.height);
-    for [x1, y1, x2, y2] in boxes {
-        let (left, right) = slice(x1, x2, canvas.width);
-        let (top, bottom) = slice(y1, y2, canvas.height);
-        (top..bottom).for_each(|row| mask.cover(row, left..right));
-    }
-    mask
+/// A box on the canvas, from the first row and column to those behind the last.
+#[derive(Clone, Copy, Debug)]
+struct Covered {
+    left: usize,
+    top: usize,
+    right: usize,
+    bottom: usize,
 }
 
-/// Two frames without boxes are the same.
-fn iou(one: &Mask, other: &Mask) -> f64 {
-    one.iou(other).unwrap_or(1.0)
+/// What boxes cover of a canvas, from left to right.
+fn covered(boxes: impl IntoIterator<Item = BBox>, canvas: Canvas) -> Vec<Covered> {
+    let on_canvas = |[x1, y1, x2, y2]: BBox| {
+        let (left, right) = slice(x1, x2, canvas.width);
+        let (top, bottom) = slice(y1, y2, canvas.height);
+        Covered { left, top, right, bottom }
+    };
+    let boxes = boxes.into_iter().map(on_canvas);
+    let mut boxes: Vec<Covered> = boxes.filter(|one| one.left < one.right && one.top < one.bottom).collect();
+    boxes.sort_unstable_by_key(|one| one.left);
+    boxes
+}
+
+/// Of what two frames cover, the part that both do; two frames without boxes are the same.
+///
+/// Between two rows at which a box begins or ends, every row is like the other.
+fn iou(one: &[Covered], other: &[Covered]) -> f64 {
+    let mut rows: Vec<usize> = one.iter().chain(other).flat_map(|one| [one.top, one.bottom]).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let (mut both, mut either) = (0, 0);
+    for strip in rows.windows(2) {
+        let (row, height) = (strip[0], strip[1] - strip[0]);
+        runs(one, row, &mut first);
+        runs(other, row, &mut second);
+        let length = |runs: &[(usize, usize)]| runs.iter().map(|(from, until)| until - from).sum::<usize>();
+        let common = common(&first, &second);
+        both += common * height;
+        either += (length(&first) + length(&second) - common) * height;
+    }
+    if either == 0 { 1.0 } else { both as f64 / either as f64 }
+}
+
+/// The columns of a row that are covered, from left to right, without gaps of nothing between two runs.
+fn runs(boxes: &[Covered], row: usize, runs: &mut Vec<(usize, usize)>) {
+    runs.clear();
+    for one in boxes.iter().filter(|one| (one.top..one.bottom).contains(&row)) {
+        match runs.last_mut() {
+            Some((_, until)) if *until >= one.left => *until = one.right.max(*until),
+            _ => runs.push((one.left, one.right)),
+        }
+    }
+}
+
+/// How many columns are in runs of both.
+fn common(mut one: &[(usize, usize)], mut other: &[(usize, usize)]) -> usize {
+    let mut columns = 0;
+    while let ([(a, a_end), a_rest @ ..], [(b, b_end), b_rest @ ..]) = (one, other) {
+        columns += a_end.min(b_end).saturating_sub(*a.max(b));
+        if a_end < b_end {
+            one = a_rest;
+        } else {
+            other = b_rest;
+        }
+    }
+    columns
 }
 
 /// What `array[from:until]` means in Python for an array of this length: a negative index counts from the end, and what
@@ -47,7 +98,7 @@ pub fn transitions<'a, B>(frames: impl IntoIterator<Item = B>, canvas: Canvas) -
 where
     B: IntoIterator<Item = &'a BBox>,
 {
-    let mut before: Option<Mask> = None;
+    let mut before: Option<Vec<Covered>> = None;
     let mut ious = Vec::new();
     for boxes in frames {
         let mask = covered(boxes.into_iter().copied(), canvas);
@@ -72,28 +123,27 @@ where
 }
 
 /// Today's: the mean of the smoothness of each kind of object, label and team together. Frames without a kind are passed
-/// over by it, so that the gap closes. 0 where there are none.
+/// over by it, so that the gap closes, and polygons have no part in it. 0 where there are no boxes.
 #[must_use]
-pub fn smoothness_per_type(frames: &[Vec<Detection>], canvas: Canvas) -> f64 {
-    /// The boxes of one kind, by frame.
-    type Frames<'a> = Vec<Vec<&'a BBox>>;
-    let mut kinds: Vec<(&str, Option<&str>, Frames<'_>)> = Vec::new();
-    for frame in frames {
-        let mut in_frame: Vec<usize> = Vec::new();
-        for detection in frame {
-            let (label, team) = (detection.label.as_str(), detection.team.as_deref());
-            let known = kinds.iter().position(|(known, of, _)| (*known, *of) == (label, team));
-            let at = known.unwrap_or(kinds.len());
-            if known.is_none() {
-                kinds.push((label, team, Vec::new()));
-            }
-            let boxes = &mut kinds[at].2;
-            if !in_frame.contains(&at) {
-                in_frame.push(at);
-                boxes.push(Vec::new());
-            }
-            if let Some(last) = boxes.last_mut() {
-                last.push(&detection.bbox);
+pub fn smoothness_per_type<'a, F>(frames: impl IntoIterator<Item = F>, canvas: Canvas) -> f64
+where
+    F: IntoIterator<Item = &'a Detection>,
+{
+    /// A kind and its boxes, by frame; and the last frame that has any.
+    type Kind<'a> = ((&'a str, Option<&'a str>), Vec<Vec<&'a BBox>>, usize);
+    let mut kinds: Vec<Kind<'a>> = Vec::new();
+    for (number, frame) in frames.into_iter().enumerate() {
+        for detection in frame.into_iter().filter(|one| one.polygon.is_none()) {
+            let kind = (detection.label.as_str(), detection.team.as_deref());
+            match kinds.iter_mut().find(|(known, ..)| *known == kind) {
+                None => kinds.push((kind, vec![vec![&detection.bbox]], number)),
+                Some((_, frames, last)) => match frames.last_mut() {
+                    Some(boxes) if *last == number => boxes.push(&detection.bbox),
+                    _ => {
+                        frames.push(vec![&detection.bbox]);
+                        *last = number;
+                    }
+                },
             }
         }
     }
@@ -102,7 +152,7 @@ pub fn smoothness_per_type(frames: &[Vec<Detection>], canvas: Canvas) -> f64 {
     }
     let scores = kinds
         .iter()
-        .map(|(_, _, frames)| smoothness(frames.iter().map(|boxes| boxes.iter().copied()), canvas));
+        .map(|(_, frames, _)| smoothness(frames.iter().map(|boxes| boxes.iter().copied()), canvas));
     scores.sum::<f64>() / kinds.len() as f64
 }
 
@@ -136,27 +186,33 @@ mod tests {
         assert_eq!(slice(i64::MIN, i64::MAX, 10), (0, 10));
     }
 
-    proptest! {
-        /// Against a mask of one byte a pixel.
-        #[test]
-        fn a_mask_covers_what_its_boxes_cover(
-            boxes in prop::collection::vec(prop::array::uniform4(-150_i64..200), 0..6),
-        ) {
-            let canvas = Canvas { height: 70, width: 130 };
-            let mut plain = vec![false; canvas.height * canvas.width];
-            for [x1, y1, x2, y2] in &boxes {
-                let ((left, right), (top, bottom)) = (slice(*x1, *x2, canvas.width), slice(*y1, *y2, canvas.height));
-                for row in top..bottom {
-                    for column in left..right {
-                        plain[row * canvas.width + column] = true;
-                    }
+    /// A mask of one byte a pixel.
+    fn plain(boxes: &[BBox], canvas: Canvas) -> Vec<bool> {
+        let mut plain = vec![false; canvas.height * canvas.width];
+        for [x1, y1, x2, y2] in boxes {
+            let ((left, right), (top, bottom)) =
+                (slice(*x1, *x2, canvas.width), slice(*y1, *y2, canvas.height));
+            for row in top..bottom {
+                for column in left..right {
+                    plain[row * canvas.width + column] = true;
                 }
             }
-            let mask = covered(boxes, canvas);
-            for (at, covered) in plain.iter().enumerate() {
-                prop_assert_eq!(mask.contains(at % canvas.width, at / canvas.width), *covered);
-            }
-            prop_assert_eq!(mask.count(), plain.iter().filter(|covered| **covered).count());
+        }
+        plain
+    }
+
+    proptest! {
+        #[test]
+        fn areas_are_those_of_masks(
+            one in prop::collection::vec(prop::array::uniform4(-50_i64..80), 0..6),
+            other in prop::collection::vec(prop::array::uniform4(-50_i64..80), 0..6),
+        ) {
+            let canvas = Canvas { height: 40, width: 70 };
+            let (a, b) = (plain(&one, canvas), plain(&other, canvas));
+            let count = |both: fn(bool, bool) -> bool| a.iter().zip(&b).filter(|(a, b)| both(**a, **b)).count();
+            let (common, union) = (count(|a, b| a && b), count(|a, b| a || b));
+            let expected = if union == 0 { 1.0 } else { common as f64 / union as f64 };
+            prop_assert_eq!(iou(&covered(one, canvas), &covered(other, canvas)), expected);
         }
     }
 }

@@ -208,6 +208,30 @@ fn the_configuration_is_looked_for_and_at() {
 }
 
 #[test]
+fn vectors_python_programs() {
+    #[derive(serde::Deserialize)]
+    struct Edit {
+        from: String,
+        to: String,
+        same: Option<bool>,
+    }
+    #[derive(serde::Deserialize)]
+    struct File {
+        program: String,
+        edits: Vec<Edit>,
+    }
+    // Not of the shared folder: these are this crate's own.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/python_programs.json");
+    let file: File = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    assert!(!file.edits.is_empty(), "there are no cases");
+    for Edit { from, to, same } in file.edits {
+        let edited = file.program.replacen(&from, &to, 1);
+        let found = lint::python::same_program(&file.program, &edited).ok();
+        assert_eq!(found, same, "{from} → {to}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_none_is_an_error() {
     let error = lint::files(Path::new("/nowhere/at/all")).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/at/all cannot be read: "), "{error}");

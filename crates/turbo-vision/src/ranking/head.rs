@@ -211,15 +211,11 @@ impl<'a> FramesOf<'a> {
 
     /// Over the boxes of every frame that the miner answered with; polygons have no part in it.
     fn smoothness(&self) -> Measured {
-        let mut frames: Vec<(i64, Vec<Detection>)> = self
-            .predicted
-            .iter()
-            .map(|(number, all)| (*number, all.iter().filter(|one| one.polygon.is_none()).cloned().collect()))
-            .collect();
-        frames.sort_by_key(|(number, _)| *number);
-        let frames: Vec<Vec<Detection>> = frames.into_iter().map(|(_, all)| all).collect();
-        let score = smoothness_per_type(&frames, CANVAS);
-        let with_boxes = frames.iter().filter(|all| !all.is_empty()).count();
+        let mut frames: Vec<(&i64, &Vec<Detection>)> = self.predicted.iter().collect();
+        frames.sort_by_key(|(number, _)| **number);
+        let score = smoothness_per_type(frames.iter().map(|(_, all)| *all), CANVAS);
+        let has_box = |all: &[Detection]| all.iter().any(|one| one.polygon.is_none());
+        let with_boxes = frames.iter().filter(|(_, all)| has_box(all)).count();
         let reason = match with_boxes {
             0 => Some("no boxes".to_owned()),
             1 | 2 => Some(format!("boxes in {with_boxes} frames only; it takes three of a kind to judge")),
