@@ -98,18 +98,20 @@ async fn next_task(State(chute): State<Arc<Chute>>) -> Response<Body> {
 async fn health(State(chute): State<Arc<Chute>>) -> Response<Body> {
     let failed = chute.predictor.load_failure();
     let about = chute.predictor.about();
-    let body = match (&chute.config.backend, about) {
+    let of_miner = |key: &str| about.as_ref()?.get(key).cloned();
+    let body = match (&chute.config.backend, &about) {
         (Backend::Miner { .. }, about) => json!({
-            "status": match (&about, failed) {
+            "status": match (about, failed) {
                 (Some(_), _) => "healthy".to_owned(),
                 (None, Some(reason)) => format!("❌ Failed to load miner: {reason}"),
                 (None, None) => "the miner is being loaded".to_owned(),
             },
-            "model_loaded": about.and_then(|about| about.get("model_loaded").cloned()).unwrap_or("None".into()),
-            "memory_gb": null,
+            // Python's own word where there is none.
+            "model_loaded": of_miner("model_loaded").unwrap_or("None".into()),
+            "memory_gb": of_miner("memory_gb"),
             "cuda": "not looked at on this machine",
         }),
-        (Backend::Guide(_), Some(about)) => Value::Object(about),
+        (Backend::Guide(_), Some(about)) => Value::Object(about.clone()),
         (Backend::Guide(files), None) => json!({
             "status": match failed {
                 Some(reason) => format!("the model cannot be loaded: {reason}"),
