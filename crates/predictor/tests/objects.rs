@@ -1,7 +1,5 @@
 //! The worker protocol for objects, line by line.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails as a test does")]
-
 use std::time::Duration;
 
 use adit_media::MediaError;

@@ -240,6 +240,23 @@ async fn a_clip_is_shown_in_batches_at_its_own_size_and_keeps_the_miners_numbers
 }
 
 #[tokio::test]
+async fn a_clips_frames_have_the_pixels_that_opencv_gives() {
+    let Some(python) = python() else { return };
+    let miner = Miner::new(
+        "import cv2",
+        "video = cv2.VideoCapture(str(self.path / 'match.mp4')); \
+         return [Frame(n, same=bool((video.read()[1] == i).all())) for n, i in enumerate(batch_images)]",
+    );
+    let (host, _, drawn) = clip(2, (320, 180)).await;
+    let path = miner.folder.path().join("match.mp4");
+    drawn.write_clip(&Ffmpeg::find(None).await.unwrap(), &path, soon()).await.unwrap();
+    let url = host.serve("/same.mp4", Reply::bytes(fs::read(&path).unwrap()));
+    let frames = miner.start(&python).await.frames(&json!({"url": url})).await;
+    let expected: Vec<Value> = (0..20).map(|n| json!({"same": true, "frame_id": n})).collect();
+    assert_eq!(frames, expected);
+}
+
+#[tokio::test]
 async fn a_result_that_validators_could_not_read_is_named() {
     let Some(python) = python() else { return };
     for (body, what) in [

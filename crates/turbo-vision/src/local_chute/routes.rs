@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adit_http_server::answer::{self, detail, json_text};
-use adit_media::{ClipFile, FrameFormat, Media, MediaError, PictureSource, Sampling};
+use adit_media::{ClipFile, Media, MediaError, PictureSource};
 use adit_predictor::{Answer, Image, ImageStream, PredictError, Predictor, Subject, Task, Wanted};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -266,10 +266,7 @@ impl Chute {
         match asked.shown {
             Shown::Nothing => Err(Failure::Request("Missing both video url and frames payload".to_owned())),
             Shown::Clip(url) => {
-                let info = self.media.frame_count(&url, deadline).await?;
-                let format =
-                    FrameFormat { width: info.width, height: info.height, sampling: Sampling::Every };
-                let frames = self.media.frames(&url, format, deadline).await?;
+                let frames = self.media.original_frames(&url, deadline).await?;
                 self.ask(wanted, Subject::Frames(frames), deadline).await
             }
             Shown::Frames(frames) => {
