@@ -26,6 +26,24 @@ const AHEAD_FRAMES: usize = 8;
 /// Codecs that the decoder may open, by the decoders' own names.
 const DECODERS: &str = "h264,hevc,mpeg4,vp9,libvpx-vp9,av1,libdav1d";
 
+/// How a frame becomes pixels of the wanted size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scaling {
+    /// The same pixels whatever instructions the processor has.
+    Exact,
+    /// As OpenCV does it, which for a frame of the clip's own size gives OpenCV's pixels.
+    OpenCv,
+}
+
+impl Scaling {
+    fn flags(self) -> &'static str {
+        match self {
+            Self::Exact => "bicubic+bitexact+accurate_rnd",
+            Self::OpenCv => "bicubic",
+        }
+    }
+}
+
 /// Which frames are wanted, and at what size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FrameFormat {
@@ -125,12 +143,12 @@ pub(crate) async fn decode(
     ffmpeg: &Ffmpeg,
     limits: &MediaLimits,
     info: ClipInfo,
-    format: FrameFormat,
+    (format, scaling): (FrameFormat, Scaling),
     feed: Feed,
     deadline: Instant,
 ) -> Result<FrameStream, MediaError> {
     let plan = Plan::new(format.sampling, info.frame_rate)?;
-    let mut process = start(ffmpeg, limits, plan, format, &feed, deadline).await?;
+    let mut process = start(ffmpeg, limits, plan, (format, scaling), &feed, deadline).await?;
     let input = process.take_input();
     let ahead = (AHEAD / format.frame_bytes()).clamp(1, AHEAD_FRAMES);
     let (sender, frames) = mpsc::channel(ahead);
@@ -147,7 +165,7 @@ async fn start(
     ffmpeg: &Ffmpeg,
     limits: &MediaLimits,
     plan: Plan,
-    format: FrameFormat,
+    (format, scaling): (FrameFormat, Scaling),
     feed: &Feed,
     deadline: Instant,
 ) -> Result<Process, MediaError> {
@@ -160,9 +178,8 @@ async fn start(
     };
     let threads = limits.decoder_threads.max(1).to_string();
     let max_pixels = limits.max_pixels.to_string();
-    // Bit-exact scaling: the same pixels whatever instructions the processor has.
     let FrameFormat { width, height, .. } = format;
-    let scale = format!("scale={width}:{height}:flags=bicubic+bitexact+accurate_rnd");
+    let scale = format!("scale={width}:{height}:flags={}", scaling.flags());
     let filters = plan.filter().into_iter().chain([scale]).collect::<Vec<_>>().join(",");
     let arguments = [
         // Errors end the decoder: a damaged frame is never papered over. (`-err_detect explode` would also

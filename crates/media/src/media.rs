@@ -8,8 +8,8 @@ use tempfile::TempPath;
 use tokio::{io::AsyncWriteExt, time::Instant};
 
 use crate::{
-    ClipInfo, Ffmpeg, FrameFormat, FrameStream, MediaError, MediaLimits,
-    frames::{self, Feed},
+    ClipInfo, Ffmpeg, FrameFormat, FrameStream, MediaError, MediaLimits, Sampling,
+    frames::{self, Feed, Scaling},
     mp4::Table,
     source::{self, Source},
 };
@@ -93,18 +93,33 @@ impl Media {
         deadline: Instant,
     ) -> Result<FrameStream, MediaError> {
         format.check(&self.limits)?;
+        let (feed, info) = self.feed(url, deadline).await?;
+        let how = (format, Scaling::Exact);
+        frames::decode(&self.ffmpeg, &self.limits, info, how, feed, deadline).await
+    }
+
+    /// As [`Media::frames`]: every frame, at the clip's own size, with the pixels that OpenCV's `VideoCapture` gives.
+    ///
+    /// # Errors
+    /// As [`Media::frames`].
+    pub async fn original_frames(&self, url: &str, deadline: Instant) -> Result<FrameStream, MediaError> {
+        let (feed, info) = self.feed(url, deadline).await?;
+        let format = FrameFormat { width: info.width, height: info.height, sampling: Sampling::Every };
+        format.check(&self.limits)?;
+        let how = (format, Scaling::OpenCv);
+        frames::decode(&self.ffmpeg, &self.limits, info, how, feed, deadline).await
+    }
+
+    async fn feed(&self, url: &str, deadline: Instant) -> Result<(Feed, ClipInfo), MediaError> {
         let mut source = self.open(url, deadline).await?;
         let table = source.find_table(&self.client).await?;
-        let (feed, info) = match self.pipe(source, table).await? {
-            Some(piped) => piped,
-            None => {
-                tracing::debug!("the clip cannot be decoded while it arrives: spooling it");
-                let (path, table) = self.spool(url, deadline).await?;
-                self.check_decodable(&table.info)?;
-                (Feed::File(path), table.info)
-            }
-        };
-        frames::decode(&self.ffmpeg, &self.limits, info, format, feed, deadline).await
+        if let Some(piped) = self.pipe(source, table).await? {
+            return Ok(piped);
+        }
+        tracing::debug!("the clip cannot be decoded while it arrives: spooling it");
+        let (path, table) = self.spool(url, deadline).await?;
+        self.check_decodable(&table.info)?;
+        Ok((Feed::File(path), table.info))
     }
 
     async fn open(&self, url: &str, deadline: Instant) -> Result<Source, MediaError> {

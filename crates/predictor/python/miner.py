@@ -1,5 +1,8 @@
 # Serves a folder with a miner.py, as the published chute template does: `python3 -c SCRIPT path/to/folder`.
 
+# Most that the chute lets a loaded Miner hold, and how deep it looks.
+MOST_MEMORY_GB, DEEPEST = 5.0, 100
+
 PLAIN_DICT = "a result is a plain dict: in the chute it needs a model_dump() method, as pydantic's models have it"
 
 
@@ -28,7 +31,29 @@ class Server:
         if not callable(getattr(self.miner, "predict_batch", None)):
             raise LookupError("Miner has no method predict_batch(batch_images, offset, n_keypoints)")
         self.check_imports(set(sys.modules) - before, folder, file)
-        self.about = {"model_loaded": str(self.miner)}
+        memory_gb = self.bytes_of(self.miner, set(), DEEPEST) / 1024**3
+        if memory_gb > MOST_MEMORY_GB:
+            raise ValueError("Miner holds %.2f GB, and the chute allows %.2f GB" % (memory_gb, MOST_MEMORY_GB))
+        self.about = {"model_loaded": str(self.miner), "memory_gb": memory_gb}
+
+    def bytes_of(self, value, seen, depth):
+        """What the chute counts: arrays, tensors, and what Python says of all that leads to them."""
+        if id(value) in seen or depth <= 0:
+            return 0
+        seen.add(id(value))
+        if isinstance(value, self.numpy.ndarray):
+            return value.nbytes
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(value, torch.Tensor):
+            return value.numel() * value.element_size()
+        parts = ()
+        if isinstance(value, dict):
+            parts = [part for pair in value.items() for part in pair]
+        elif isinstance(value, (list, tuple, set)):
+            parts = value
+        elif hasattr(value, "__dict__"):
+            parts = list(vars(value).values())
+        return sys.getsizeof(value, 0) + sum(self.bytes_of(part, seen, depth - 1) for part in parts)
 
     def check_imports(self, names, folder, file):
         """The chute takes modules from installed packages only."""

@@ -172,6 +172,7 @@ async fn the_example_finds_ball_players_and_pitch_of_a_drawn_match() {
     assert_eq!(status, 200);
     assert_eq!(health["status"], "healthy");
     assert_eq!(health["model_loaded"], "the drawn match, by its colours");
+    assert!((1e-8..1e-3).contains(&health["memory_gb"].as_f64().unwrap()), "{health}");
 
     let (_host, url, drawn) = clip(3, (960, 540)).await;
     let frames = chute.frames(&json!({"url": url, "meta": {"batch_size": 7}})).await;
@@ -235,6 +236,23 @@ async fn a_clip_is_shown_in_batches_at_its_own_size_and_keeps_the_miners_numbers
             json!({"shape": [36, 64, 3], "batch": [batch, offset, 32], "frame_id": n})
         })
         .collect();
+    assert_eq!(frames, expected);
+}
+
+#[tokio::test]
+async fn a_clips_frames_have_the_pixels_that_opencv_gives() {
+    let Some(python) = python() else { return };
+    let miner = Miner::new(
+        "import cv2",
+        "video = cv2.VideoCapture(str(self.path / 'match.mp4')); \
+         return [Frame(n, same=bool((video.read()[1] == i).all())) for n, i in enumerate(batch_images)]",
+    );
+    let (host, _, drawn) = clip(2, (320, 180)).await;
+    let path = miner.folder.path().join("match.mp4");
+    drawn.write_clip(&Ffmpeg::find(None).await.unwrap(), &path, soon()).await.unwrap();
+    let url = host.serve("/same.mp4", Reply::bytes(fs::read(&path).unwrap()));
+    let frames = miner.start(&python).await.frames(&json!({"url": url})).await;
+    let expected: Vec<Value> = (0..20).map(|n| json!({"same": true, "frame_id": n})).collect();
     assert_eq!(frames, expected);
 }
 
@@ -353,6 +371,13 @@ async fn a_miner_that_cannot_be_loaded_says_why_at_once() {
             "class Miner:\n    def __init__(self, path_hf_repo): raise OSError('no weights')",
             "OSError: no weights",
         ),
+        (
+            // Six GiB that are never touched, reached twice and counted once.
+            "import numpy\nclass Miner:\n    def __init__(self, path_hf_repo):\n        \
+             array = numpy.lib.stride_tricks.as_strided(numpy.zeros(1, numpy.uint8), (6 << 30,), (0,))\n        \
+             self.weights = {'a': [array], 'b': array}\n    def predict_batch(self): pass",
+            "ValueError: Miner holds 6.00 GB, and the chute allows 5.00 GB",
+        ),
     ] {
         assert_eq!(load(Some(text)).await, what);
     }
@@ -404,13 +429,15 @@ async fn a_request_that_cannot_be_answered_says_why() {
 }
 
 /// The guide's files as they are, but for a model that is no YOLO and, where one is given, another predict.py.
-async fn guide(python: PathBuf, load: &str, predict: Option<&str>) -> (Running, TempDir) {
+async fn guide(python: PathBuf, load: Option<&str>, predict: Option<&str>) -> (Running, TempDir) {
     let ours = Folder::find(None, FileNames::default()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for name in ["chute.py.j2", "schemas.py", "setup.py", "predict.py"] {
+    for name in ["chute.py.j2", "schemas.py", "setup.py", "load.py", "predict.py"] {
         fs::copy(ours.path().join(name), folder.path().join(name)).unwrap();
     }
-    fs::write(folder.path().join("load.py"), load).unwrap();
+    if let Some(load) = load {
+        fs::write(folder.path().join("load.py"), load).unwrap();
+    }
     if let Some(predict) = predict {
         fs::write(folder.path().join("predict.py"), predict).unwrap();
     }
@@ -451,7 +478,7 @@ def _health(model: Any, repo_name: str) -> dict:
 #[tokio::test]
 async fn the_guides_files_answer_every_frame_of_a_clip() {
     let Some(python) = python() else { return };
-    let (chute, _folder) = guide(python, LOAD, None).await;
+    let (chute, _folder) = guide(python, Some(LOAD), None).await;
     let health = json!({"status": "healthy", "model": "turbovision-alice-deer", "model_loaded": true});
     assert_eq!(chute.post("/health", &json!({})).await, (200, health));
 
@@ -494,16 +521,18 @@ async fn the_guides_files_say_why_they_cannot_answer() {
             "ValueError: _predict says success=True and gives no predictions[\"frames\"]",
         ),
     ] {
-        let (chute, _folder) = guide(python.clone(), LOAD, Some(predict)).await;
+        let (chute, _folder) = guide(python.clone(), Some(LOAD), Some(predict)).await;
         assert_eq!(chute.error(&json!({"url": url})).await, what);
     }
+    let no_file = "FileNotFoundError: alice/ScoreVision@abc: one .pt or .onnx file is wanted in the folder's root, found none";
     for (load, what) in [
+        (None, no_file),
         (
-            "def _load_model(repo_name, revision): raise FileNotFoundError('no weights')",
+            Some("def _load_model(repo_name, revision): raise FileNotFoundError('no weights')"),
             "FileNotFoundError: no weights",
         ),
         (
-            "def _load_model(repo_name, revision): return 1",
+            Some("def _load_model(repo_name, revision): return 1"),
             "LookupError: none of the template's files defines _health",
         ),
     ] {

@@ -113,6 +113,21 @@ fn vectors_turbo_render_of_this_repositorys_template() {
 }
 
 #[test]
+fn this_repositorys_template_makes_a_python_program() {
+    let folder = Folder::find(None, FileNames::default()).unwrap();
+    let values = Values {
+        repository: "a/ScoreVision",
+        revision: "1",
+        chutes_user: "a",
+        chute_name: "turbovision-a-deer",
+    };
+    let script = folder.render(&values, "predict").unwrap();
+    let compile = "import sys; compile(sys.argv[1], 'my_chute.py', 'exec')";
+    let ran = std::process::Command::new("python3").args(["-c", compile, &script]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+#[test]
 fn vectors_turbo_render_of_the_document_era() {
     let era = vectors().doc;
     let Some(folder) = upstream("doc", &era.template_files_sha256) else { return };

@@ -471,12 +471,49 @@ mod tests {
         assert!(quoted.chars().count() < 140 && quoted.ends_with("x…`"), "{quoted}");
     }
 
+    /// A frame's result that is right or wrong in a place or two.
+    fn frame() -> impl Strategy<Value = Value> {
+        let number = || {
+            prop_oneof![
+                8 => any::<i32>().prop_map(Value::from),
+                2 => (-1e6f64..1e6).prop_map(Value::from),
+                1 => "[a-z]{0,3}".prop_map(Value::from),
+                1 => Just(Value::Null),
+            ]
+        };
+        let pair = prop::collection::vec(number(), 1..4).prop_map(Value::from);
+        let one = prop::collection::hash_map("x1|y1|x2|y2|cls_id|conf|points|team_id", number(), 0..8)
+            .prop_map(|fields| Value::Object(fields.into_iter().collect()));
+        let list = prop::collection::vec(prop_oneof![pair, one, number()], 0..4).prop_map(Value::from);
+        prop::collection::hash_map(
+            "frame_id|boxes|polygons|keypoints|other",
+            prop_oneof![list, number()],
+            0..5,
+        )
+        .prop_map(|fields| Value::Object(fields.into_iter().collect()))
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_refused_or_keep_every_rule(line in prop::collection::vec(any::<u8>(), 0..200)) {
             let expected = Expected { id: 7, wanted: Wanted::SoccerActions };
             if let Err(NoAnswer::Broken(text) | NoAnswer::Failed(text)) = parse_answer(&line, expected) {
                 prop_assert!(!text.chars().any(char::is_control));
+            }
+        }
+
+        #[test]
+        fn objects_are_passed_on_as_they_are_or_refused_with_a_reason(
+            rows in prop::collection::vec(frame(), 0..4)
+        ) {
+            let wanted = Wanted::Objects { batch_size: 64, n_keypoints: 32 };
+            match other(wanted, &json!({"id": 7, "objects": rows}).to_string()) {
+                Ok(Answer::Objects(read)) => {
+                    let read: Vec<Value> = read.into_iter().map(Value::from).collect();
+                    prop_assert_eq!(read, rows);
+                }
+                Err(NoAnswer::Failed(text)) => prop_assert!(text.contains("bad value in its answer: "), "{}", text),
+                unexpected => prop_assert!(false, "{:?}", unexpected),
             }
         }
 

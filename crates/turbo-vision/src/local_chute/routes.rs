@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adit_http_server::answer::{self, detail, json_text};
-use adit_media::{ClipFile, FrameFormat, Media, MediaError, PictureSource, Sampling};
+use adit_media::{ClipFile, Media, MediaError, PictureSource};
 use adit_predictor::{Answer, Image, ImageStream, PredictError, Predictor, Subject, Task, Wanted};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -98,18 +98,20 @@ async fn next_task(State(chute): State<Arc<Chute>>) -> Response<Body> {
 async fn health(State(chute): State<Arc<Chute>>) -> Response<Body> {
     let failed = chute.predictor.load_failure();
     let about = chute.predictor.about();
-    let body = match (&chute.config.backend, about) {
+    let of_miner = |key: &str| about.as_ref()?.get(key).cloned();
+    let body = match (&chute.config.backend, &about) {
         (Backend::Miner { .. }, about) => json!({
-            "status": match (&about, failed) {
+            "status": match (about, failed) {
                 (Some(_), _) => "healthy".to_owned(),
                 (None, Some(reason)) => format!("❌ Failed to load miner: {reason}"),
                 (None, None) => "the miner is being loaded".to_owned(),
             },
-            "model_loaded": about.and_then(|about| about.get("model_loaded").cloned()).unwrap_or("None".into()),
-            "memory_gb": null,
+            // Python's own word where there is none.
+            "model_loaded": of_miner("model_loaded").unwrap_or("None".into()),
+            "memory_gb": of_miner("memory_gb"),
             "cuda": "not looked at on this machine",
         }),
-        (Backend::Guide(_), Some(about)) => Value::Object(about),
+        (Backend::Guide(_), Some(about)) => Value::Object(about.clone()),
         (Backend::Guide(files), None) => json!({
             "status": match failed {
                 Some(reason) => format!("the model cannot be loaded: {reason}"),
@@ -264,10 +266,7 @@ impl Chute {
         match asked.shown {
             Shown::Nothing => Err(Failure::Request("Missing both video url and frames payload".to_owned())),
             Shown::Clip(url) => {
-                let info = self.media.frame_count(&url, deadline).await?;
-                let format =
-                    FrameFormat { width: info.width, height: info.height, sampling: Sampling::Every };
-                let frames = self.media.frames(&url, format, deadline).await?;
+                let frames = self.media.original_frames(&url, deadline).await?;
                 self.ask(wanted, Subject::Frames(frames), deadline).await
             }
             Shown::Frames(frames) => {
