@@ -1,8 +1,10 @@
 //! `adit demo`: a drawn match, a miner with its security on, and validators that challenge it; then the verdicts
-//! that subnet 34's validators would reach on signed and unsigned files, and the generative miner between stand-ins.
+//! that subnet 34's validators would reach on signed and unsigned files, the generative miner between stand-ins, and a
+//! chute on this machine.
 
 mod generative;
 mod provenance;
+mod turbo_vision;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -63,7 +65,8 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
         summary(&shown);
         let judged_right = provenance::show(&stage.clip)?;
         let credited = generative::show().await?;
-        let passed = judged_right && credited && shown.iter().all(|(_, report)| report.passed());
+        let chute_passed = turbo_vision::show(env, &python).await?;
+        let passed = judged_right && credited && chute_passed && shown.iter().all(|(_, report)| report.passed());
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use crate::cli::turbo_vision::{TurboVisionCommand, WhichChute};
 use crate::failure::Failure;
 
-pub(super) use rehearse::print as print_rehearsal;
+pub(super) use rehearse::{drawn_element, drawn_scene, print as print_rehearsal};
 
 /// Time for a question to the hub or to Chutes.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -101,7 +101,7 @@ async fn element(env: &Environment, args: &TestChute, era: EraArg) -> Result<Opt
 }
 
 /// An element that a drawn match can be scored by; the Manifest has none about players at times.
-fn drawn_element() -> Result<Element, Failure> {
+pub(in crate::commands) fn drawn_element() -> Result<Element, Failure> {
     let text =
         "{window_id: rehearsal, version: 1, expiry_block: 1, tee: {trusted_share_gamma: 0}, elements: [{
         id: adit/PlayerDetect-drawn, track: public, objects: [ball, goalkeeper, player], service_rate_fps: 5,
@@ -140,11 +140,9 @@ impl Stage {
             ))
             .hint("name a clip and what is in it: --clip, --truth"));
         }
-        let drawn = Match::new(SEED, FORMAT);
-        let scored = spread(args.frames, drawn.frame_count());
         // Today's contract takes the frames themselves, so a chute that is far away can be shown them too.
         if era == EraArg::Head {
-            return Ok(alone(Scene::drawn(&drawn, FORMAT, None, &scored)));
+            return Ok(alone(drawn_scene(args.frames)));
         }
         if !args.chute.local && args.serve_on.is_loopback() {
             return Err(Failure::new("a chute at Chutes cannot fetch the drawn match from this host").hint(
@@ -152,6 +150,8 @@ impl Stage {
                  can reach: --serve-on",
             ));
         }
+        let drawn = Match::new(SEED, FORMAT);
+        let scored = spread(args.frames, drawn.frame_count());
         let folder = tempfile::tempdir()?;
         let clip = folder.path().join("match.mp4");
         drawn.write_clip(&ffmpeg(env).await?, &clip, Instant::now() + PREPARING).await?;
@@ -186,6 +186,12 @@ async fn ffmpeg(env: &Environment) -> Result<Ffmpeg, Failure> {
 async fn media(env: &Environment) -> Result<Media, Failure> {
     let client = Client::new(AddressGuard::unrestricted())?;
     Ok(Media::new(client, ffmpeg(env).await?, MediaLimits::default()))
+}
+
+/// A drawn match, of which so many frames are sent.
+pub(in crate::commands) fn drawn_scene(frames: u32) -> Scene {
+    let drawn = Match::new(SEED, FORMAT);
+    Scene::drawn(&drawn, FORMAT, None, &spread(frames, drawn.frame_count()))
 }
 
 /// As many frames, over the whole length.
