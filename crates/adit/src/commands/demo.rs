@@ -66,7 +66,8 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
         let judged_right = provenance::show(&stage.clip)?;
         let credited = generative::show().await?;
         let chute_passed = turbo_vision::show(env, &python).await?;
-        let passed = judged_right && credited && chute_passed && shown.iter().all(|(_, report)| report.passed());
+        let passed =
+            judged_right && credited && chute_passed && shown.iter().all(|(_, report)| report.passed());
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }

@@ -21,7 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `true` where the chute answered and is worth something, or where there is no numpy to run it with.
 pub(super) async fn show(env: &Environment, python: &Path) -> Result<bool, Failure> {
-    println!("\nSubnet 44, Turbo Vision: a chute on this machine (examples/turbo-vision), as validators ask it\n");
+    println!(
+        "\nSubnet 44, Turbo Vision: a chute on this machine (examples/turbo-vision), as validators ask it\n"
+    );
     let numpy = std::process::Command::new(python).args(["-c", "import numpy"]).output();
     if !numpy.is_ok_and(|output| output.status.success()) {
         println!("It is left out: {} has no numpy, which models get their frames by.", python.display());

@@ -152,10 +152,10 @@ fn chute_name(env: &Environment, commit: &str) -> Result<ChuteName, Failure> {
 async fn which(env: &Environment, which: &WhichChute) -> Result<(Chute, Option<String>), Failure> {
     if which.local {
         let url = WhichChute::local_url(env)?;
-        return Ok((Chute::new(client()?, &url, None), None));
+        return Ok((asked(env, &url, None)?, None));
     }
     if let Some(url) = &which.url {
-        return Ok((Chute::new(client()?, url, chutes_key(env)?), None));
+        return Ok((asked(env, url, chutes_key(env)?)?, None));
     }
     let revision = which.revision.as_deref().unwrap_or("main");
     let commit = commit_of(env, revision).await?;
@@ -167,5 +167,9 @@ async fn which(env: &Environment, which: &WhichChute) -> Result<(Chute, Option<S
             .hint("put the account's key into .env: CHUTES_API_KEY=cpk_…")
     })?;
     let url = env.required(&var::CHUTE_BASE_URL)?.replace("{slug}", &found.slug);
-    Ok((Chute::new(client()?, &url, Some(key)), Some(found.chute_id)))
+    Ok((asked(env, &url, Some(key))?, Some(found.chute_id)))
+}
+
+fn asked(env: &Environment, url: &str, key: Option<SecretString>) -> Result<Chute, Failure> {
+    Ok(Chute::new(client()?, url, key).with_predict_path(env.required(&var::CHUTE_PREDICT_PATH)?))
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use adit_docker::Progress;
 use adit_settings::{Environment, var};
 use adit_turbo_vision::chutes::cli::Job;
-use adit_turbo_vision::chutes::{Chute, ChuteInfo, SecretPut, Share};
+use adit_turbo_vision::chutes::{ChuteInfo, SecretPut, Share};
 use adit_turbo_vision::commitment::Commitment;
 use adit_turbo_vision::hub::{Commit, Event, PushOptions};
 use adit_turbo_vision::template;
@@ -20,7 +20,7 @@ use tokio::signal::ctrl_c;
 use tokio::time::Instant;
 
 use self::preflight::{Deploying, Plan};
-use super::{chute_name, client, soon};
+use super::{chute_name, soon};
 use crate::cli::turbo_vision::Push;
 use crate::commands::block_on;
 use crate::commands::say::{Say, Step, size};
@@ -250,7 +250,7 @@ async fn health(plan: &Plan, deploying: &Deploying, chute: &ChuteInfo, say: &mut
         say.warn(error);
     }
     let url = plan.env.required(&var::CHUTE_BASE_URL)?.replace("{slug}", &chute.slug);
-    let calls = Chute::new(client()?, &url, Some(key));
+    let calls = super::asked(&plan.env, &url, Some(key))?;
     let healthy = calls.wait_until_healthy(Some((&deploying.api, &chute.chute_id)), deadline).await;
     let health =
         healthy.map_err(|unhealthy| self::told(&unhealthy, unhealthy.hint.clone(), &unhealthy.logs))?;

@@ -11,8 +11,7 @@ use adit_turbo_vision::hub::{Hub, RepositoryName, Selection};
 
 use super::super::script::Source;
 use super::super::{
-    api, chutes_key, chutes_user, config_file, hub, huggingface_token, huggingface_user, lint,
-    repository_name, secret, soon,
+    api, chutes_key, chutes_user, config_file, hub, huggingface_token, lint, repository_name, secret, soon,
 };
 use crate::cli::turbo_vision::{EraArg, Push};
 use crate::commands::chain::connect;
@@ -182,6 +181,7 @@ async fn deploying(env: &Environment, args: &Push, era: EraArg, say: &mut Say) -
         ))
         .hint("set both to one account"));
     }
+    cli.config().check_account(&account).map_err(|error| Failure::new(&error).hint(error.hint()))?;
     // Proof that the key reaches what is deployed; whether it may change it, no call says.
     api.may_list(soon()).await?;
     if let Some(balance) = account.balance.filter(|balance| *balance < MIN_BUILD_BALANCE) {
@@ -189,7 +189,6 @@ async fn deploying(env: &Environment, args: &Push, era: EraArg, say: &mut Say) -
             "the account has {balance:.2} USD left, and Chutes builds no image below {MIN_BUILD_BALANCE:.0}"
         ));
     }
-    let _ = huggingface_user(env)?;
     Ok(Deploying { source, api, cli })
 }
 
