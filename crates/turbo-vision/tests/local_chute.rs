@@ -413,7 +413,10 @@ async fn a_request_that_cannot_be_answered_says_why() {
     let (status, answer) = chute.post("/predict", &json!({"meta": null})).await;
     assert_eq!(
         (status, answer),
-        (400, json!({"detail": "Invalid input parameters: meta: an object is wanted, and null is none"}))
+        (
+            400,
+            json!({"detail": "Invalid input parameters: the document breaks its schema: meta: Input should be a valid dictionary"})
+        )
     );
     let (status, answer) = chute.send(Method::POST, "/predict", "x".repeat((1 << 20) + 1)).await;
     assert_eq!(status, 413);
@@ -499,7 +502,7 @@ async fn the_guides_files_answer_every_frame_of_a_clip() {
     let error = chute.error(&json!({"url": url, "meta": {"batch_size": 0}})).await;
     assert_eq!(error, "ValueError: meta.batch_size is 0, not a whole number from 1");
     let (status, answer) = chute.post("/predict", &json!({"frames": []})).await;
-    assert_eq!((status, answer), (400, json!({"detail": "Invalid input parameters: url: a text is wanted"})));
+    assert_eq!((status, answer), (400, json!({"detail": "Invalid input parameters: the document breaks its schema: url: Field required"})));
 }
 
 #[tokio::test]

@@ -235,15 +235,10 @@ pub(crate) struct WhichChute {
 pub(crate) struct PingChute {
     #[command(flatten)]
     pub(crate) chute: WhichChute,
-    /// The clip that a prediction is asked for
-    #[arg(
-        long,
-        value_name = "URL",
-        alias = "video_url",
-        default_value = "https://scoredata.me/2025_03_14/35ae7a/h1_0f2ca0.mp4"
-    )]
-    pub(crate) video_url: String,
-    /// Frames that are looked at
+    /// The clip that a prediction is asked for [default: the guide's; with --local one that is drawn]
+    #[arg(long, value_name = "URL", alias = "video_url")]
+    pub(crate) video_url: Option<String>,
+    /// Frames that the answer must have at least
     #[arg(long, value_name = "N", alias = "n_frames", default_value_t = 11)]
     pub(crate) n_frames: usize,
     /// Ask for the health only

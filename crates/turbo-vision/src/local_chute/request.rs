@@ -1,6 +1,9 @@
-//! Requests as the schemas of both generations take them: keys that they do not know are passed over.
+//! Requests as the schemas of both generations take them ([`crate::wire`]), and what of them is to be looked at.
 
+use adit_python::json::Json;
 use serde_json::{Map, Value};
+
+use crate::wire::{Document as _, Family, SvPredictInput, TvFrame, TvPredictInput};
 
 /// What the published template takes: `TVPredictInput`.
 #[derive(Debug, PartialEq)]
@@ -34,38 +37,31 @@ pub(super) struct Guide {
 
 /// What is wrong with a request, by the path to it.
 pub(super) fn head(body: &[u8]) -> Result<Head, String> {
-    let body = object(body)?;
-    let meta = match body.get("meta") {
-        None => Map::new(),
-        Some(Value::Object(meta)) => meta.clone(),
-        Some(_) => return Err("meta: an object is wanted, and null is none".to_owned()),
+    let asked = TvPredictInput::parse(Family::Template, body).map_err(|error| error.to_string())?;
+    let frame = |frame: TvFrame| {
+        let frame_id = i64::try_from(frame.frame_id);
+        let frame_id = frame_id.map_err(|_| format!("the frame_id {} is too large", frame.frame_id))?;
+        Ok(Frame { frame_id, url: frame.url, data: frame.data })
     };
-    let frames = match body.get("frames") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(frames)) => {
-            let read = |(at, frame)| frame_of(frame).map_err(|what| format!("frames[{at}]{what}"));
-            frames.iter().enumerate().map(read).collect::<Result<_, _>>()?
-        }
-        Some(_) => return Err("frames: a list is wanted".to_owned()),
-    };
-    let shown = match text(&body, "url").map_err(|what| what.trim_start_matches('.').to_owned())? {
+    let frames = asked.frames.unwrap_or_default().into_iter().map(frame);
+    let frames = frames.collect::<Result<Vec<_>, String>>()?;
+    let shown = match asked.url {
         _ if !frames.is_empty() => Shown::Frames(frames),
         Some(url) if !url.is_empty() => Shown::Clip(url),
         _ => Shown::Nothing,
     };
-    Ok(Head { shown, meta })
+    Ok(Head { shown, meta: map(&asked.meta) })
 }
 
 /// What is wrong with a request, by the path to it.
 pub(super) fn guide(body: &[u8]) -> Result<Guide, String> {
-    let body = object(body)?;
-    let Some(Value::String(url)) = body.get("url") else { return Err("url: a text is wanted".to_owned()) };
-    let meta = match body.get("meta") {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(meta)) => Some(meta.clone()),
-        Some(_) => return Err("meta: an object or null is wanted".to_owned()),
-    };
-    Ok(Guide { url: url.clone(), meta })
+    let asked = SvPredictInput::parse(Family::Document, body).map_err(|error| error.to_string())?;
+    Ok(Guide { url: asked.url, meta: asked.meta.as_ref().map(map) })
+}
+
+/// The schemas have seen to it that it is an object.
+fn map(meta: &Json) -> Map<String, Value> {
+    serde_json::from_str(&meta.to_text()).unwrap_or_default()
 }
 
 /// The whole number `meta` has under this key; what the template takes it for where there is none.
@@ -76,36 +72,6 @@ pub(super) fn count(meta: &Map<String, Value>, key: &str, default: u32, least: u
         let shown: String = value.to_string().chars().take(40).collect();
         format!("meta.{key} is {shown}, not a whole number from {least}")
     })
-}
-
-fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(body)) => Ok(body),
-        Ok(_) => Err("the body is no object".to_owned()),
-        Err(error) => Err(format!("the body is no JSON: {error}")),
-    }
-}
-
-fn frame_of(frame: &Value) -> Result<Frame, String> {
-    let frame = frame.as_object().ok_or(": an object is wanted")?;
-    let frame_id = match frame.get("frame_id") {
-        Some(Value::Number(id)) => {
-            let of_float = || id.as_f64().filter(|id| id.fract() == 0.0 && id.abs() < 9e15);
-            id.as_i64().or_else(|| of_float().map(|id| id as i64))
-        }
-        Some(Value::String(id)) => adit_python::int(id).and_then(|id| i64::try_from(id).ok()),
-        _ => None,
-    };
-    let frame_id = frame_id.ok_or(".frame_id: an integer is wanted")?;
-    Ok(Frame { frame_id, url: text(frame, "url")?, data: text(frame, "data")? })
-}
-
-fn text(row: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
-    match row.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(format!(".{key}: a text or null is wanted")),
-    }
 }
 
 #[cfg(test)]
@@ -128,19 +94,20 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (body, what) in [
-            ("[]", "the body is no object"),
-            ("{", "the body is no JSON"),
-            (r#"{"meta":null}"#, "meta: an object is wanted"),
-            (r#"{"url":5}"#, "url: a text or null is wanted"),
-            (r#"{"frames":{}}"#, "frames: a list is wanted"),
-            (r#"{"frames":[{"frame_id":1},{}]}"#, "frames[1].frame_id: an integer is wanted"),
-            (r#"{"frames":[{"frame_id":1,"data":3}]}"#, "frames[0].data: a text or null is wanted"),
+            ("[]", "valid dictionary"),
+            ("{", "no JSON"),
+            (r#"{"meta":null}"#, "meta: "),
+            (r#"{"url":5}"#, "url: "),
+            (r#"{"frames":{}}"#, "frames: "),
+            (r#"{"frames":[{"frame_id":1},{}]}"#, "frames[1].frame_id: Field required"),
+            (r#"{"frames":[{"frame_id":1,"data":3}]}"#, "frames[0].data: "),
+            (r#"{"frames":[{"frame_id":99999999999999999999}]}"#, "frame_id"),
         ] {
             let error = head(body.as_bytes()).unwrap_err();
-            assert!(error.starts_with(what), "{body}: {error}");
+            assert!(error.contains(what), "{body}: {error}");
         }
-        assert_eq!(guide(b"{\"meta\":{}}"), Err("url: a text is wanted".to_owned()));
-        assert_eq!(guide(br#"{"url":"u","meta":3}"#), Err("meta: an object or null is wanted".to_owned()));
+        assert!(guide(b"{\"meta\":{}}").unwrap_err().contains("url: Field required"));
+        assert!(guide(br#"{"url":"u","meta":3}"#).unwrap_err().contains("meta: "));
         assert_eq!(guide(br#"{"url":"u","meta":null}"#), Ok(Guide { url: "u".to_owned(), meta: None }));
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use adit_scoring::objects::{BBox, Detection, Predictions, Truth, iou};
+use adit_scoring::objects::{Detection, Predictions, Truth, iou};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::value::Serde;
@@ -28,8 +28,16 @@ struct Drawn {
     /// The outline, where there is more than a box: `x,y x,y …`.
     points: Option<String>,
     label: String,
-    /// Whether it has a counterpart.
-    matched: bool,
+    /// Whether it has a counterpart of its label, of another label, or none.
+    fate: Fate,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Fate {
+    Right,
+    Mislabelled,
+    Alone,
 }
 
 /// A frame, for the page.
@@ -184,7 +192,16 @@ fn shown<'a>(scene: &'a Scene, worst_first: &[(i64, f64)]) -> Vec<&'a Truth> {
 }
 
 fn drawn(these: &[Detection], others: &[Detection]) -> Vec<Drawn> {
-    let found = |bbox: &BBox| others.iter().any(|other| iou(bbox, &other.bbox) >= FOUND);
+    let fate = |one: &Detection| {
+        let mut fate = Fate::Alone;
+        for near in others.iter().filter(|other| iou(&one.bbox, &other.bbox) >= FOUND) {
+            if near.label == one.label {
+                return Fate::Right;
+            }
+            fate = Fate::Mislabelled;
+        }
+        fate
+    };
     these
         .iter()
         .map(|detection| {
@@ -204,7 +221,7 @@ fn drawn(these: &[Detection], others: &[Detection]) -> Vec<Drawn> {
                     Some(team) => format!("{} {team}", detection.label),
                     None => detection.label.clone(),
                 },
-                matched: found(&detection.bbox),
+                fate: fate(detection),
             }
         })
         .collect()

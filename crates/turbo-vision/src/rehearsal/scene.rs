@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use adit_media::{FrameFormat, Media, MediaError, PictureSource, Sampling};
+use adit_media::{Media, MediaError, PictureSource};
 use adit_scoring::keypoints::{Channels, Frame};
 use adit_scoring::objects::{Detection, FIRST_TEAM, SECOND_TEAM, Truth};
 use adit_synthetic::{Kind, Match, MatchFormat};
@@ -175,8 +175,7 @@ impl Scene {
         let (width, height) = (info.width, info.height);
         let mut images = BTreeMap::new();
         if let Some(last) = wanted.last() {
-            let format = FrameFormat { width, height, sampling: Sampling::Every };
-            let mut frames = media.frames(url, format, deadline).await?;
+            let mut frames = media.original_frames(url, deadline).await?;
             while let Some(frame) = frames.next().await? {
                 if wanted.contains(&frame.index) {
                     images.insert(frame.index as i64, Image { width, height, rgb: frame.pixels.to_vec() });

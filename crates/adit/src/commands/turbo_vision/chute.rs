@@ -1,19 +1,26 @@
 //! `sv chute-slug`, `sv ping-chute` and `sv delete-chute`.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use adit_settings::Environment;
+use adit_synthetic::MatchFormat;
 use adit_turbo_vision::chutes::{Api, ChuteInfo, ImageFate};
+use adit_turbo_vision::local_chute::VIDEO_URL;
 use adit_turbo_vision::names::ChuteName;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::rehearse::DrawnClip;
 use super::{api, chute_name, chutes_user, commit_of, soon, which};
 use crate::cli::turbo_vision::{ChuteSlug, DeleteChute, PingChute};
 use crate::commands::block_on;
 use crate::commands::terminal::confirm;
 use crate::failure::Failure;
+
+/// What a chute on this host is asked about: a second.
+const SHORT: MatchFormat = MatchFormat { width: 640, height: 360, fps: 25, seconds: 1 };
 
 /// A commit's chute as Chutes has it.
 pub(super) async fn find(
@@ -74,7 +81,8 @@ pub(super) fn ping(env: &Environment, args: &PingChute) -> Result<ExitCode, Fail
         let predict = if args.health_only || !health.passed {
             None
         } else {
-            let input = json!({"url": args.video_url, "meta": {}});
+            let (_host, url) = clip(env, args).await?;
+            let input = json!({"url": url, "meta": {}});
             let check = match chute.predict(&input, Instant::now() + patience, async || ()).await {
                 Ok(answer) if !answer.success => Check::failed(format!(
                     "the chute says that it failed: {}",
@@ -97,6 +105,19 @@ pub(super) fn ping(env: &Environment, args: &PingChute) -> Result<ExitCode, Fail
         }
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+/// The clip's URL, with what serves it where it is drawn.
+async fn clip(env: &Environment, args: &PingChute) -> Result<(Option<DrawnClip>, String), Failure> {
+    match &args.video_url {
+        Some(url) => Ok((None, url.clone())),
+        None if args.chute.local => {
+            let drawn = DrawnClip::start(env, SHORT, IpAddr::V4(Ipv4Addr::LOCALHOST)).await?;
+            let url = drawn.url();
+            Ok((Some(drawn), url))
+        }
+        None => Ok((None, VIDEO_URL.to_owned())),
+    }
 }
 
 struct Check {

@@ -14,12 +14,14 @@ use adit_turbo_vision::chutes::cli::Job;
 use adit_turbo_vision::chutes::{ChuteInfo, SecretPut, Share};
 use adit_turbo_vision::commitment::Commitment;
 use adit_turbo_vision::hub::{Commit, Event, PushOptions};
-use adit_turbo_vision::template;
+use adit_turbo_vision::lint;
+use adit_turbo_vision::template::{self, integrity};
 use serde_json::json;
 use tokio::signal::ctrl_c;
 use tokio::time::Instant;
 
 use self::preflight::{Deploying, Plan};
+use super::script::Source;
 use super::{chute_name, soon};
 use crate::cli::turbo_vision::Push;
 use crate::commands::block_on;
@@ -191,6 +193,15 @@ async fn deploy(
     let deployed = cli.deploy(api, job, Instant::now() + plan.args.build(), line).await;
     drop(bar);
     let chute = deployed.map_err(|error| told(&error, error.hint(), error.tail()))?;
+    if let Source::Published(template) = &deploying.source {
+        // What validators compare: another program at this name has nothing to win.
+        let code = api.code(&chute.chute_id, soon()).await?.unwrap_or_default();
+        let same = |a: &str, b: &str| lint::python::same_program(a, b).ok();
+        if integrity::check(template.text(), &code, same) != integrity::Verdict::Same {
+            return Err(Failure::new("the deployed script is not the published template")
+                .hint("`sv delete-chute` deletes the chute; then push again"));
+        }
+    }
     if chute.slug.is_empty() {
         return Err(Failure::new(format!("Chutes gives no slug for the chute {}", chute.chute_id))
             .hint("try again in a minute: a guessed slug is what validators refuse, so none is committed"));

@@ -1,5 +1,6 @@
 //! `sv test-chute`.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -114,7 +115,27 @@ pub(in crate::commands) fn drawn_element() -> Result<Element, Failure> {
 struct Stage {
     scene: Scene,
     _host: Option<ClipHost>,
-    _folder: Option<TempDir>,
+    _drawn: Option<DrawnClip>,
+}
+
+/// A drawn match as a clip that can be fetched, while this is there.
+pub(super) struct DrawnClip {
+    host: ClipHost,
+    _folder: TempDir,
+}
+
+impl DrawnClip {
+    pub(super) async fn start(env: &Environment, format: MatchFormat, at: IpAddr) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        let clip = folder.path().join("match.mp4");
+        let drawn = Match::new(SEED, format);
+        drawn.write_clip(&ffmpeg(env).await?, &clip, Instant::now() + PREPARING).await?;
+        Ok(Self { host: ClipHost::start(&clip, at).await?, _folder: folder })
+    }
+
+    pub(super) fn url(&self) -> String {
+        self.host.url()
+    }
 }
 
 impl Stage {
@@ -124,7 +145,7 @@ impl Stage {
         era: EraArg,
         element: Option<&Element>,
     ) -> Result<Self, Failure> {
-        let alone = |scene| Self { scene, _host: None, _folder: None };
+        let alone = |scene| Self { scene, _host: None, _drawn: None };
         if args.api {
             return Ok(alone(from_api(env, args, era, element).await?));
         }
@@ -152,12 +173,9 @@ impl Stage {
         }
         let drawn = Match::new(SEED, FORMAT);
         let scored = spread(args.frames, drawn.frame_count());
-        let folder = tempfile::tempdir()?;
-        let clip = folder.path().join("match.mp4");
-        drawn.write_clip(&ffmpeg(env).await?, &clip, Instant::now() + PREPARING).await?;
-        let host = ClipHost::start(&clip, args.serve_on).await?;
-        let scene = Scene::drawn(&drawn, FORMAT, Some(host.url()), &scored);
-        Ok(Self { scene, _host: Some(host), _folder: Some(folder) })
+        let clip = DrawnClip::start(env, FORMAT, args.serve_on).await?;
+        let scene = Scene::drawn(&drawn, FORMAT, Some(clip.url()), &scored);
+        Ok(Self { scene, _host: None, _drawn: Some(clip) })
     }
 
     async fn of_clip(
@@ -170,12 +188,12 @@ impl Stage {
         let deadline = Instant::now() + PREPARING;
         if clip.contains("://") {
             let scene = Scene::of_clip(&media, clip, clip, truth, deadline).await.map_err(Failure::new)?;
-            return Ok(Self { scene, _host: None, _folder: None });
+            return Ok(Self { scene, _host: None, _drawn: None });
         }
         let host = ClipHost::start(Path::new(clip), args.serve_on).await?;
         let url = host.url();
         let scene = Scene::of_clip(&media, &url, &url, truth, deadline).await.map_err(Failure::new)?;
-        Ok(Self { scene, _host: Some(host), _folder: None })
+        Ok(Self { scene, _host: Some(host), _drawn: None })
     }
 }
 
