@@ -502,7 +502,13 @@ async fn the_guides_files_answer_every_frame_of_a_clip() {
     let error = chute.error(&json!({"url": url, "meta": {"batch_size": 0}})).await;
     assert_eq!(error, "ValueError: meta.batch_size is 0, not a whole number from 1");
     let (status, answer) = chute.post("/predict", &json!({"frames": []})).await;
-    assert_eq!((status, answer), (400, json!({"detail": "Invalid input parameters: the document breaks its schema: url: Field required"})));
+    assert_eq!(
+        (status, answer),
+        (
+            400,
+            json!({"detail": "Invalid input parameters: the document breaks its schema: url: Field required"})
+        )
+    );
 }
 
 #[tokio::test]
