@@ -294,17 +294,17 @@ declare! {
     CHUTE_BASE_URL = public("CHUTES_MINER_BASE_URL_TEMPLATE", TurboVision, Commented("https://{slug}.chutes.ai"),
         "Base URL of a chute; {slug} stands for its slug.").or("https://{slug}.chutes.ai");
     CHUTE_PREDICT_PATH = public("CHUTES_MINER_PREDICT_ENDPOINT", TurboVision, Commented("predict"),
-        "Path at which a chute answers challenges.").or("predict");
+        "Path at which a chute answers challenges; goes into the guide's script too. The published template has no other than predict.").or("predict");
     CHUTES_CONFIG = public("CHUTES_CONFIG_PATH", TurboVision, Commented("~/.chutes/config.ini"),
-        "The file that `chutes register` writes. The chutes program signs in with it, and so does Adit where CHUTES_API_KEY is not set.").or("~/.chutes/config.ini");
+        "The file that `sv chutes register` and `chutes register` write. The chutes program signs in with it, and so does Adit at the API where CHUTES_API_KEY is not set; a chute itself answers to the key only.").or("~/.chutes/config.ini");
     CHUTES_PROGRAM = public("ADIT_CHUTES", TurboVision, Commented("chutes"),
-        "The chutes program, which builds and deploys: pip install -U chutes.").or("chutes");
+        "The chutes program, which builds and deploys (pip install -U chutes): its path, or its name in PATH.").or("chutes");
     HF_ENDPOINT = public("HF_ENDPOINT", TurboVision, Commented("https://huggingface.co"),
         "Base URL of Hugging Face.").or("https://huggingface.co");
     HF_CONCURRENCY = public("HUGGINGFACE_CONCURRENCY", TurboVision, Commented("2"),
-        "Files that are uploaded at once, 1 to 16.").or("2");
+        "Files, or parts of a large one, that are uploaded at once, 1 to 16.").or("2");
     LOCAL_CHUTE_PORT = public("ADIT_LOCAL_CHUTE_PORT", TurboVision, Commented("8000"),
-        "TCP port of the chute on this machine, 1 to 65535; 0 takes a free one.").or("8000");
+        "TCP port of the chute on this machine, 1 to 65535. With 0 `sv deploy-local-chute` takes a free one, which the other commands then need by --url.").or("8000");
     PETNAME_VERSION = public("ADIT_PETNAME_VERSION", TurboVision, Commented("2.6"),
         "Which list nicknames are picked from: 2.6, which upstream pins, or 2.9, which pip would install.").or("2.6");
     SCORE_API = public("SCOREVISION_API", TurboVision, Commented("https://api.scorevision.io"),

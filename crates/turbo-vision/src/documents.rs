@@ -99,6 +99,19 @@ pub fn head(predictions: &Value, objects: &[String]) -> Predictions {
 /// the frames.
 #[must_use]
 pub fn truth(document: &Value) -> Vec<Truth> {
+    truth_with(document, |_| None)
+}
+
+/// The same for an operator's own file, which may say the teams that Score's API does not: each annotation's
+/// `cluster`, `cluster_id`, `team` or `team_id`, in the words that a miner may use.
+#[must_use]
+pub fn truth_with_teams(document: &Value) -> Vec<Truth> {
+    truth_with(document, |annotation| {
+        ["cluster", "cluster_id", "team", "team_id"].iter().find_map(|key| team_of(annotation.get(*key)?))
+    })
+}
+
+fn truth_with(document: &Value, team: impl Fn(&Map<String, Value>) -> Option<String>) -> Vec<Truth> {
     let mut frames: BTreeMap<i64, Vec<Detection>> = BTreeMap::new();
     for annotation in document.get("annotations").and_then(Value::as_array).into_iter().flatten() {
         let Some(annotation) = annotation.as_object() else { continue };
@@ -116,7 +129,7 @@ pub fn truth(document: &Value) -> Vec<Truth> {
         frames.entry(frame.unwrap_or(0)).or_default().push(Detection {
             bbox,
             label: label.and_then(Value::as_str).unwrap_or_default().to_owned(),
-            team: None,
+            team: team(annotation),
             score: None,
             polygon: annotation.get("polygon").and_then(Value::as_array).and_then(|points| outline(points)),
         });

@@ -86,7 +86,7 @@ pub enum TemplateError {
     #[error("{0:?} is no SHA-256: 64 hexadecimal digits are")]
     NotAHash(String),
     /// The published template could not be fetched.
-    #[error("cannot fetch the published template: {0}; a copy on disk does as well")]
+    #[error("cannot fetch the published template: {0}; a copy on disk does as well: --template FILE")]
     Fetch(#[from] FetchError),
     /// A script or the cache could not be written.
     #[error("cannot write {}: {source}", path.display())]

@@ -86,7 +86,7 @@ fn perfect(frames: impl IntoIterator<Item = u64>) -> Value {
 /// A rehearsal of a chute that answers with this, by today's rules.
 async fn today(answer: Value) -> (Rehearsal, Scene, Element) {
     let url = server(move |_, _| reply(&answer)).await;
-    let scene = Scene::drawn(&drawn(), FORMAT, None, &SCORED);
+    let scene = Scene::drawn(&drawn(), FORMAT, None, &SCORED, false);
     let element = element();
     let chute = Chute::new(client(), &url, None);
     let done = rehearse(&chute, &scene, Rules::Head(&element), 2, PATIENCE, async || ()).await.unwrap();
@@ -121,7 +121,7 @@ async fn the_request_is_a_validators() {
     .await;
     let chute = Chute::new(client(), &url, None);
     let element = element();
-    let scene = Scene::drawn(&drawn(), FORMAT, None, &SCORED);
+    let scene = Scene::drawn(&drawn(), FORMAT, None, &SCORED, false);
     rehearse(&chute, &scene, Rules::Head(&element), 1, PATIENCE, async || ()).await.unwrap();
     let body = asked.lock().unwrap().take();
     assert_eq!(
@@ -135,7 +135,7 @@ async fn the_request_is_a_validators() {
     assert_eq!(body["frames"][1]["frame_id"], 12);
     assert!(body["frames"][1]["data"].as_str().unwrap().starts_with("iVBORw0KGgo"));
 
-    let scene = Scene::drawn(&drawn(), FORMAT, Some("http://clips/x.mp4".to_owned()), &SCORED);
+    let scene = Scene::drawn(&drawn(), FORMAT, Some("http://clips/x.mp4".to_owned()), &SCORED, true);
     let rules = DocumentRules { frames: 50, challenge_type: Some("football"), reading: Reading::AsItRan };
     rehearse(&chute, &scene, Rules::Document(rules), 1, PATIENCE, async || ()).await.unwrap();
     assert_eq!(
@@ -178,7 +178,7 @@ async fn what_a_validator_gives_nothing_for_is_named() {
 #[tokio::test]
 async fn a_chute_that_is_away_is_a_round_without_an_answer() {
     let chute = Chute::new(client(), "http://127.0.0.1:1", None);
-    let scene = Scene::drawn(&drawn(), FORMAT, None, &SCORED);
+    let scene = Scene::drawn(&drawn(), FORMAT, None, &SCORED, false);
     let element = element();
     let done = rehearse(&chute, &scene, Rules::Head(&element), 1, PATIENCE, async || ()).await.unwrap();
     assert!(!done.passed());

@@ -468,7 +468,11 @@ pub(crate) struct Lint {
 impl WhichChute {
     /// Where a chute on this host is.
     pub(crate) fn local_url(env: &Environment) -> Result<String, crate::failure::Failure> {
-        let port: u16 = env.parsed(&var::LOCAL_CHUTE_PORT, "a port from 1 to 65535")?;
+        let expected = "a port from 1 to 65535";
+        let port: u16 = env.parsed(&var::LOCAL_CHUTE_PORT, expected)?;
+        if port == 0 {
+            return Err(env.invalid(&var::LOCAL_CHUTE_PORT, expected).into());
+        }
         Ok(format!("http://127.0.0.1:{port}"))
     }
 }

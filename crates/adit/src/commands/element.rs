@@ -49,9 +49,7 @@ pub(super) async fn manifest(env: &Environment, block: Option<u64>) -> Result<Lo
     let source = Source::from_environment(env)?;
     // The operator's own settings name the address.
     let client = Client::new(AddressGuard::unrestricted())?;
-    source.load(&client, block, Instant::now() + PATIENCE).await.map_err(|error| {
-        Failure::new(error).hint("SCOREVISION_MANIFEST_PATH names a copy on this host, if you have one")
-    })
+    source.load(&client, block, Instant::now() + PATIENCE).await.map_err(Failure::new)
 }
 
 /// As told, else the only element there is for the track, else asked for.

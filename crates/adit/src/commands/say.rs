@@ -204,9 +204,11 @@ impl Drop for Bar {
     }
 }
 
-/// Bytes for a reader: in MB or GB, as registries count them.
+/// Bytes for a reader: in kB, MB or GB, as registries count them.
 pub(crate) fn size(bytes: u64) -> String {
-    if bytes < 1_000_000_000 {
+    if bytes < 100_000 {
+        format!("{:.1} kB", bytes as f64 / 1e3)
+    } else if bytes < 1_000_000_000 {
         format!("{:.1} MB", bytes as f64 / 1e6)
     } else {
         format!("{:.1} GB", bytes as f64 / 1e9)

@@ -217,7 +217,11 @@ impl HubError {
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> String {
-        self.cause.hint()
+        match (&self.action, &self.cause) {
+            // What is only asked stores nothing.
+            (Action::Push(_), _) | (_, Cause::Storage { .. }) => self.cause.hint(),
+            (_, cause) => cause.hint().replace(SAME_AGAIN, "repeat the command"),
+        }
     }
 }
 

@@ -15,9 +15,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::chutes::{Chute, Prediction};
+use crate::compliance::{self, Comparison};
 use crate::ranking::{self, DocumentRules, FrameLimits, Ranking, Run, Unrankable};
 
-pub use scene::{Image, MAX_IMAGES, Scene, SceneError, Shown};
+pub use scene::{Image, MAX_FRAME_BYTES, MAX_IMAGES, Scene, SceneError, Shown};
 
 /// Whose requests, and whose reading of the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -89,6 +90,18 @@ impl Rehearsal {
         Some((median, p95(&all)))
     }
 
+    /// How much the other rounds' answers are like the first, by the rule by which validators run a model again; none
+    /// where there is nothing to compare.
+    #[must_use]
+    pub fn again(&self) -> Option<Comparison> {
+        let answered = |round: &Round| round.answer.as_ref().ok()?.predictions.clone();
+        let mut answers = self.rounds.iter().filter_map(answered);
+        let first = answers.next()?;
+        answers
+            .map(|other| compliance::compare(&first, &other))
+            .min_by(|a, b| a.mean_iou.total_cmp(&b.mean_iou))
+    }
+
     /// Whether every round was answered and measured.
     #[must_use]
     pub fn passed(&self) -> bool {
@@ -125,7 +138,6 @@ pub async fn rehearse<F: Future<Output = ()>>(
 ) -> Result<Rehearsal, RehearsalError> {
     let era = rules.era();
     let request = scene.request(era)?;
-    let images = scene.images.iter().filter_map(|(number, image)| Some((*number, image.frame()?))).collect();
     let mut done = Vec::new();
     for _ in 0..rounds {
         let answer = chute.predict(&request, Instant::now() + patience, &mut warm_up).await;
@@ -143,7 +155,7 @@ pub async fn rehearse<F: Future<Output = ()>>(
             predictions,
             success,
             latency_ms: latency.as_secs_f64() * 1000.0,
-            images: &images,
+            images: &scene.frames,
         };
         let ranking = match rules {
             Rules::Document(rules) => ranking::document_era(&run, rules),

@@ -16,6 +16,8 @@ use super::Era;
 
 /// Most frames whose images are kept: each takes some MB.
 pub const MAX_IMAGES: usize = 300;
+/// Most bytes of frames that keypoints are measured on: those of 750 in 1920x1080 are fewer.
+pub const MAX_FRAME_BYTES: u64 = 2 << 30;
 /// `meta.batch_size` of validators.
 const BATCH: u32 = 64;
 
@@ -51,7 +53,7 @@ impl Image {
     }
 
     /// The picture as validators measure keypoints on it.
-    pub(super) fn frame(&self) -> Option<Frame> {
+    fn frame(&self) -> Option<Frame> {
         Frame::new(&self.rgb, self.width as usize, self.height as usize, Channels::Rgb).ok()
     }
 }
@@ -66,7 +68,7 @@ pub enum Shown {
 }
 
 /// Frames and what is in them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Scene {
     /// What it is, for the operator.
     pub name: String,
@@ -84,6 +86,8 @@ pub struct Scene {
     pub truth: Vec<Truth>,
     /// The frames' pictures: of those that are scored, at most [`MAX_IMAGES`], and of those that are sent.
     pub images: BTreeMap<i64, Image>,
+    /// The frames that keypoints are measured on: validators look at all that an answer has.
+    pub frames: BTreeMap<i64, Frame>,
     /// `task_id`, where Score gave one.
     pub task_id: Value,
     /// `challenge_type_id`; 0 is football.
@@ -111,9 +115,16 @@ pub enum SceneError {
 
 impl Scene {
     /// A match that is drawn: every `every`th frame of `frames` is scored, all labels among ball, goalkeeper and player.
-    /// `shown` is where its clip is; where `None`, the scored frames are sent themselves.
+    /// `shown` is where its clip is; where `None`, the scored frames are sent themselves. With `keypoints` every frame
+    /// is kept for their measure.
     #[must_use]
-    pub fn drawn(drawn: &Match, format: MatchFormat, shown: Option<String>, scored: &[u64]) -> Self {
+    pub fn drawn(
+        drawn: &Match,
+        format: MatchFormat,
+        shown: Option<String>,
+        scored: &[u64],
+        keypoints: bool,
+    ) -> Self {
         let MatchFormat { width, height, fps, .. } = format;
         let truth: Vec<Truth> = scored
             .iter()
@@ -128,6 +139,15 @@ impl Scene {
             .take(MAX_IMAGES)
             .map(|&index| (index as i64, Image { width, height, rgb: drawn.frame(index) }))
             .collect();
+        let frames = match (&shown, keypoints) {
+            (Some(_), true) => (0..drawn.frame_count())
+                .filter_map(|index| {
+                    let image = Image { width, height, rgb: drawn.frame(index) };
+                    Some((index as i64, image.frame()?))
+                })
+                .collect(),
+            _ => measured(&images),
+        };
         let total = if shown.is_some() { drawn.frame_count() as usize } else { images.len() };
         let shown = match shown {
             Some(url) => Shown::Clip(url),
@@ -142,6 +162,7 @@ impl Scene {
             total,
             truth,
             images,
+            frames,
             task_id: json!("0"),
             challenge_type_id: json!(0),
             seed: None,
@@ -149,7 +170,7 @@ impl Scene {
     }
 
     /// A clip, fetched from `url` and decoded here for the frames that `truth` speaks of; `shown_as` is the URL that
-    /// the chute gets.
+    /// the chute gets. With `keypoints` every frame is kept for their measure, as far as [`MAX_FRAME_BYTES`] reach.
     ///
     /// # Errors
     /// Where the clip cannot be had by `deadline`, or `truth` is about other frames.
@@ -158,6 +179,7 @@ impl Scene {
         url: &str,
         shown_as: &str,
         mut truth: Vec<Truth>,
+        keypoints: bool,
         deadline: Instant,
     ) -> Result<Self, SceneError> {
         let info = media.frame_count(url, deadline).await?;
@@ -173,14 +195,22 @@ impl Scene {
         let wanted: BTreeSet<u64> =
             truth.iter().filter_map(|frame| u64::try_from(frame.number).ok()).take(MAX_IMAGES).collect();
         let (width, height) = (info.width, info.height);
-        let mut images = BTreeMap::new();
-        if let Some(last) = wanted.last() {
-            let mut frames = media.original_frames(url, deadline).await?;
-            while let Some(frame) = frames.next().await? {
-                if wanted.contains(&frame.index) {
-                    images.insert(frame.index as i64, Image { width, height, rgb: frame.pixels.to_vec() });
+        let kept = MAX_FRAME_BYTES / (u64::from(width) * u64::from(height)).max(1);
+        let last =
+            if keypoints { Some(kept.min(info.frames).saturating_sub(1)) } else { wanted.last().copied() };
+        let (mut images, mut frames) = (BTreeMap::new(), BTreeMap::new());
+        if let Some(last) = last {
+            let mut decoded = media.original_frames(url, deadline).await?;
+            while let Some(frame) = decoded.next().await? {
+                let (number, is_last) = (frame.index as i64, frame.index >= last);
+                let image = Image { width, height, rgb: frame.pixels.to_vec() };
+                if keypoints || wanted.contains(&frame.index) {
+                    frames.extend(image.frame().map(|frame| (number, frame)));
                 }
-                if frame.index >= *last {
+                if wanted.contains(&frame.index) {
+                    images.insert(number, image);
+                }
+                if is_last {
                     break;
                 }
             }
@@ -197,6 +227,7 @@ impl Scene {
             total: info.frames as usize,
             truth,
             images,
+            frames,
             task_id: json!("0"),
             challenge_type_id: json!(0),
             seed: None,
@@ -238,6 +269,7 @@ impl Scene {
             fps: 30,
             total: images.len(),
             truth,
+            frames: measured(&images),
             images,
             task_id: json!("0"),
             challenge_type_id: json!(0),
@@ -291,6 +323,10 @@ impl Scene {
             _ => None,
         }
     }
+}
+
+fn measured(images: &BTreeMap<i64, Image>) -> BTreeMap<i64, Frame> {
+    images.iter().filter_map(|(number, image)| Some((*number, image.frame()?))).collect()
 }
 
 /// A thing in the drawing as a truth has it.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use adit_settings::Environment;
 use adit_synthetic::MatchFormat;
+use adit_turbo_vision::chutes::cli::revision;
 use adit_turbo_vision::chutes::{Api, ChuteInfo, ImageFate};
 use adit_turbo_vision::local_chute::VIDEO_URL;
 use adit_turbo_vision::names::ChuteName;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::rehearse::DrawnClip;
+use super::rehearse::{DrawnClip, unheard};
 use super::{api, chute_name, chutes_user, commit_of, soon, which};
 use crate::cli::turbo_vision::{ChuteSlug, DeleteChute, PingChute};
 use crate::commands::block_on;
@@ -32,11 +33,20 @@ pub(super) async fn find(
     // By the id, which a key with few rights may ask for; its name alone may be that of another account.
     let id = adit_turbo_vision::chutes::ids::chute(&chutes_user(env)?, &name.to_string());
     let found = api.chute(&id, soon()).await?;
-    found.filter(|chute| !chute.slug.is_empty()).ok_or_else(|| {
+    let found = found.filter(|chute| !chute.slug.is_empty()).ok_or_else(|| {
         Failure::new(format!("Chutes has no chute `{name}` of revision {commit}")).hint(
             "`sv chutes list` lists those that there are; `sv push --revision …` deploys one. Is CHUTES_USERNAME right?",
         )
-    })
+    })?;
+    // Two revisions share a nickname now and then: only the script says whose the chute is.
+    let code = api.code(&found.chute_id, soon()).await?.unwrap_or_default();
+    match revision(&code) {
+        Some(other) if other != commit => Err(Failure::new(format!(
+            "the chute `{name}` is that of revision {other}, not of {commit}"
+        ))
+        .hint("both revisions have one nickname, and Chutes has one chute of a name; name that revision")),
+        _ => Ok(found),
+    }
 }
 
 pub(super) fn slug(env: &Environment, args: &ChuteSlug) -> Result<ExitCode, Failure> {
@@ -75,7 +85,11 @@ pub(super) fn ping(env: &Environment, args: &PingChute) -> Result<ExitCode, Fail
                 "the model is not loaded: {}",
                 health.status.as_deref().unwrap_or(&health.model)
             )),
-            Err(error) => Check::failed(format!("{error} ({})", error.hint())),
+            Err(error) => {
+                let failure = unheard(error, args.chute.local);
+                let (what, hint) = failure.parts();
+                Check::failed(format!("{what} ({})", hint.unwrap_or_default()))
+            }
         };
         health.print(args, "/health");
         let predict = if args.health_only || !health.passed {

@@ -99,13 +99,15 @@ pub(super) fn before_push(
         say.warn(OF_THE_GUIDE);
     }
     let findings = findings(folder, era, element)?;
-    for finding in &findings {
+    let (errors, warnings): (Vec<&Finding>, Vec<&Finding>) =
+        findings.iter().partition(|finding| finding.severity == Severity::Error && !anyway);
+    for finding in warnings {
         say.warn(finding);
     }
-    match count(&findings) {
-        0 => Ok(()),
-        _ if anyway => Ok(()),
-        errors => Err(Failure::new(format!("validators would refuse this model, for {errors} reasons"))
-            .hint("mend what is said above; `sv lint` says it again. --allow-refused pushes all the same")),
+    if errors.is_empty() {
+        return Ok(());
     }
+    let listed: Vec<String> = errors.iter().map(|finding| format!("\n    {finding}")).collect();
+    Err(Failure::new(format!("validators would refuse this model:{}", listed.concat()))
+        .hint("mend it; `sv lint` says it again. --allow-refused pushes all the same"))
 }

@@ -25,14 +25,21 @@ const A_LONG_TIME: Duration = Duration::from_secs(86_400);
 
 pub(super) fn run(env: &Environment, args: &DeployLocalChute) -> Result<ExitCode, Failure> {
     block_on(async {
-        let chute = LocalChute::bind(config(env, args).await?).await.map_err(Failure::new)?;
+        let config = config(env, args).await?;
+        let python = config.python.display().to_string();
+        let chute = LocalChute::bind(config).await.map_err(Failure::new)?;
         println!("Listening on {}: POST /health, POST /predict", chute.url());
         let told = told_to_stop()?;
         // A model that does not load is said at once, and tried again as it is mended: the chute stays up.
         let (loaded, what) = (chute.loaded(Instant::now() + A_LONG_TIME).await, backend_name(args));
         match loaded {
             Ok(()) => println!("✓ {what} is loaded"),
-            Err(error) => eprintln!("✗ {what} is not loaded: {error}"),
+            Err(error) => {
+                eprintln!("✗ {what} is not loaded: {error}");
+                eprintln!(
+                    "  hint: it runs under {python}: install there what it imports, or name another: ADIT_PYTHON"
+                );
+            }
         }
         say_ready();
         chute.serve(told).await;

@@ -12,7 +12,8 @@ use adit_outbound::{AddressGuard, Client};
 use adit_scoring::objects::Truth;
 use adit_settings::{Environment, var};
 use adit_synthetic::{Match, MatchFormat};
-use adit_turbo_vision::chutes::Chute;
+use adit_turbo_vision::chutes::{Cause, Chute, ChutesError};
+use adit_turbo_vision::compliance::{RULES, Verdict};
 use adit_turbo_vision::documents;
 use adit_turbo_vision::ranking::{DocumentRules, FRAMES, Reading};
 use adit_turbo_vision::rehearsal::score_api::{Challenge, ScoreApi, Subject};
@@ -41,7 +42,7 @@ pub(super) fn run(env: &Environment, args: TestChute) -> Result<ExitCode, Failur
         let (chute, id) = which(env, &args.chute).await?;
         let era = match args.era {
             Some(era) => era,
-            None => speaks(&chute, Duration::from_secs(args.timeout)).await?,
+            None => speaks(&chute, args.chute.local, Duration::from_secs(args.timeout)).await?,
         };
         let element = element(env, &args, era).await?;
         let stage = Stage::set(env, &args, era, element.as_ref()).await?;
@@ -81,10 +82,17 @@ pub(super) fn run(env: &Environment, args: TestChute) -> Result<ExitCode, Failur
 }
 
 /// Which contract a chute speaks: only today's says as text what is loaded.
-async fn speaks(chute: &Chute, patience: Duration) -> Result<EraArg, Failure> {
-    let health = chute.health(Instant::now() + patience).await?;
+async fn speaks(chute: &Chute, local: bool, patience: Duration) -> Result<EraArg, Failure> {
+    let health = chute.health(Instant::now() + patience).await.map_err(|error| unheard(error, local))?;
     let plain = matches!(health.model.as_str(), "true" | "false");
     Ok(if plain { EraArg::Document } else { EraArg::Head })
+}
+
+/// A chute on this host is not asked for in vain because of the network.
+pub(super) fn unheard(error: ChutesError, local: bool) -> Failure {
+    let nobody = local && matches!(error.cause, Cause::NoAnswer { .. });
+    let failure = Failure::from(error);
+    if nobody { failure.hint("`sv deploy-local-chute` starts a chute on this host") } else { failure }
 }
 
 async fn element(env: &Environment, args: &TestChute, era: EraArg) -> Result<Option<Element>, Failure> {
@@ -150,7 +158,8 @@ impl Stage {
             return Ok(alone(from_api(env, args, era, element).await?));
         }
         if let (Some(clip), Some(truth)) = (&args.clip, &args.truth) {
-            return Self::of_clip(env, args, clip, read_truth(truth)?).await;
+            let keypoints = element.is_none_or(|element| element.keypoint_template.is_some());
+            return Self::of_clip(env, args, clip, read_truth(truth)?, keypoints).await;
         }
         if let Some(objects) = element.and_then(|element| element.objects.as_ref())
             && !objects.iter().any(|object| ["ball", "goalkeeper", "player"].contains(&object.as_str()))
@@ -165,16 +174,13 @@ impl Stage {
         if era == EraArg::Head {
             return Ok(alone(drawn_scene(args.frames)));
         }
-        if !args.chute.local && args.serve_on.is_loopback() {
-            return Err(Failure::new("a chute at Chutes cannot fetch the drawn match from this host").hint(
-                "name a public clip and what is in it: --clip URL --truth FILE; or an address of this host that the chute \
-                 can reach: --serve-on",
-            ));
+        if !args.chute.local && args.chute.url.is_none() && args.serve_on.is_loopback() {
+            return Err(out_of_reach("the drawn match"));
         }
         let drawn = Match::new(SEED, FORMAT);
         let scored = spread(args.frames, drawn.frame_count());
         let clip = DrawnClip::start(env, FORMAT, args.serve_on).await?;
-        let scene = Scene::drawn(&drawn, FORMAT, Some(clip.url()), &scored);
+        let scene = Scene::drawn(&drawn, FORMAT, Some(clip.url()), &scored, true);
         Ok(Self { scene, _host: None, _drawn: Some(clip) })
     }
 
@@ -183,18 +189,32 @@ impl Stage {
         args: &TestChute,
         clip: &str,
         truth: Vec<Truth>,
+        keypoints: bool,
     ) -> Result<Self, Failure> {
         let media = media(env).await?;
         let deadline = Instant::now() + PREPARING;
         if clip.contains("://") {
-            let scene = Scene::of_clip(&media, clip, clip, truth, deadline).await.map_err(Failure::new)?;
+            let scene =
+                Scene::of_clip(&media, clip, clip, truth, keypoints, deadline).await.map_err(Failure::new)?;
             return Ok(Self { scene, _host: None, _drawn: None });
+        }
+        if !args.chute.local && args.chute.url.is_none() && args.serve_on.is_loopback() {
+            return Err(out_of_reach("a clip on this host"));
         }
         let host = ClipHost::start(Path::new(clip), args.serve_on).await?;
         let url = host.url();
-        let scene = Scene::of_clip(&media, &url, &url, truth, deadline).await.map_err(Failure::new)?;
+        let scene =
+            Scene::of_clip(&media, &url, &url, truth, keypoints, deadline).await.map_err(Failure::new)?;
+        let scene = Scene { name: scene.name.replace(&url, clip), ..scene };
         Ok(Self { scene, _host: Some(host), _drawn: None })
     }
+}
+
+fn out_of_reach(what: &str) -> Failure {
+    Failure::new(format!("a chute at Chutes cannot fetch {what}")).hint(
+        "name a public clip and what is in it: --clip URL --truth FILE; or an address of this host that the chute can \
+         reach: --serve-on",
+    )
 }
 
 async fn ffmpeg(env: &Environment) -> Result<Ffmpeg, Failure> {
@@ -209,7 +229,7 @@ async fn media(env: &Environment) -> Result<Media, Failure> {
 /// A drawn match, of which so many frames are sent.
 pub(in crate::commands) fn drawn_scene(frames: u32) -> Scene {
     let drawn = Match::new(SEED, FORMAT);
-    Scene::drawn(&drawn, FORMAT, None, &spread(frames, drawn.frame_count()))
+    Scene::drawn(&drawn, FORMAT, None, &spread(frames, drawn.frame_count()), false)
 }
 
 /// As many frames, over the whole length.
@@ -227,7 +247,7 @@ fn read_truth(file: &Path) -> Result<Vec<Truth>, Failure> {
         .map_err(|error| Failure::new(format!("{shown} is no truth: {error}")).hint(FORM))?;
     // As Score's API wraps it.
     let document = if document["ground_truth"].is_null() { &document } else { &document["ground_truth"] };
-    let truth = documents::truth(document);
+    let truth = documents::truth_with_teams(document);
     if truth.is_empty() {
         return Err(Failure::new(format!("{shown} has no annotation that can be read")).hint(FORM));
     }
@@ -265,11 +285,14 @@ async fn from_api(
     let truth = score.ground_truth(task, id).await.map_err(|error| Failure::new(error).hint(HINT))?;
     let truth = documents::truth(&truth);
     let media = media(env).await?;
+    let keypoints = element.is_none_or(|element| element.keypoint_template.is_some());
     let Challenge { type_id, seed, fps, subject, task_id } = challenge;
     let mut scene = match subject {
-        Subject::Clip(url) => Scene::of_clip(&media, &url, &url, truth, Instant::now() + PREPARING)
-            .await
-            .map_err(Failure::new)?,
+        Subject::Clip(url) => {
+            Scene::of_clip(&media, &url, &url, truth, keypoints, Instant::now() + PREPARING)
+                .await
+                .map_err(Failure::new)?
+        }
         Subject::Frames(frames) => {
             Scene::of_pictures(&media, frames, truth, soon()).await.map_err(Failure::new)?
         }
@@ -326,6 +349,13 @@ pub(in crate::commands) fn print(scene: &Scene, done: &Rehearsal, rules: Rules<'
         let factor = factor.map(|factor| format!(", real-time factor {factor:.3} of at most 1"));
         println!("latency: p50 {median:.0} ms, p95 {p95:.0} ms{}", factor.unwrap_or_default());
     }
+    if let Some(again) = done.again() {
+        let mark = if again.verdict(&RULES) == Verdict::Same { "✓" } else { "✗" };
+        println!(
+            "{mark} asked again, the answers are alike to {:.4} (validators that run a model again want {})",
+            again.mean_iou, RULES.least_iou
+        );
+    }
     let rounds = match done.rounds.len() {
         1 => String::new(),
         several => format!(" (the worst of {several} rounds)"),
@@ -356,6 +386,6 @@ fn as_json(scene: &Scene, done: &Rehearsal, rules: Rules<'_>) -> Value {
     json!({
         "passed": done.passed(), "era": done.era, "element": element, "scene": scene.name,
         "score": done.worst().map(|round| round.ranking.score), "latency_p50_ms": p50, "latency_p95_ms": p95,
-        "rounds": rounds,
+        "again": done.again(), "rounds": rounds,
     })
 }

@@ -105,10 +105,16 @@ impl CliError {
                 format!("See whether it runs by hand:\n    {} --help", program.display())
             }
             Self::Script { .. } => "Make the script first, then repeat the step.".to_owned(),
-            Self::Taken { chute_id, .. } => format!(
-                "Two revisions share a nickname now and then. Where the old chute is not needed:\n    chutes chutes delete \
-                 {chute_id}\nelse change something in the model and push again: a new revision has another nickname."
-            ),
+            Self::Taken { chute_id, revision, .. } => {
+                let delete = match revision {
+                    Some(revision) => format!("sv delete-chute --revision {revision}"),
+                    None => format!("chutes chutes delete {chute_id}"),
+                };
+                format!(
+                    "Two revisions share a nickname now and then. Where the old chute is not needed:\n    {delete}\nelse \
+                     change something in the model and push again: a new revision has another nickname."
+                )
+            }
             Self::BuildFailed { image_id, .. } => format!(
                 "Correct what the end of its log names, delete the image, and build again:\n    chutes images delete \
                  {image_id}"

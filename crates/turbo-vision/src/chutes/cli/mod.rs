@@ -358,7 +358,8 @@ fn newlines(text: &str) -> String {
 
 /// The revision that a script names: the newer template has it in a constant, the older one in its last call with a
 /// `revision`, below the operator's own code.
-fn revision(script: &str) -> Option<String> {
+#[must_use]
+pub fn revision(script: &str) -> Option<String> {
     let value = |line: &str, name: &str| {
         let rest = line.trim_start().strip_prefix(name)?.trim_start().strip_prefix('=')?.trim_start();
         let quote = rest.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;

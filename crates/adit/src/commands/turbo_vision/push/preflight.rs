@@ -1,6 +1,6 @@
 //! Everything that can be wrong before the first change is looked at first, what costs nothing before what does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use adit_chain::Netuid;
 use adit_manifest::Element;
@@ -194,7 +194,13 @@ async fn deploying(env: &Environment, args: &Push, era: EraArg, say: &mut Say) -
 
 /// The program that the settings name, where they do.
 fn own_program(env: &Environment) -> Result<Option<PathBuf>, Failure> {
-    let named = env.path(&var::CHUTES_PROGRAM)?;
-    // A bare name is looked for in PATH.
-    Ok(named.filter(|path| path.components().count() > 1))
+    let named = env.path(&var::CHUTES_PROGRAM)?.filter(|named| named != Path::new("chutes"));
+    Ok(named.map(|named| match named.components().count() {
+        // A bare name is looked for in PATH.
+        1 => std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|folder| folder.join(&named))
+            .find(|path| path.is_file())
+            .unwrap_or(named),
+        _ => named,
+    }))
 }
