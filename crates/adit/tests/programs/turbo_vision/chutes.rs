@@ -67,12 +67,10 @@ async fn the_logs_of_an_instance_and_of_a_revision() {
     world.chutes.write(&instance, "[TurboVision] Loading HuggingFace Repository");
     world.chutes.write(&instance, "Traceback (most recent call last):");
     let all = "loading the model\n[TurboVision] Loading HuggingFace Repository\nTraceback (most recent call last):\n";
-    for which in [["--instance-id", instance.as_str()], ["--revision", "main"]] {
-        let (stdout, _) = world.sv(0, &[&["chute-logs"], &which[..], &["--no-follow"]].concat());
-        assert_eq!(stdout, all);
-    }
+    let (stdout, _) = world.sv(0, &["chute-logs", "--revision", "main", "--no-follow"]);
+    assert_eq!(stdout, all);
     let (stdout, _) =
-        world.sv(0, &["chute-logs", "--instance-id", &instance, "--backfill", "1", "--seconds", "2"]);
+        world.sv(0, &["chute-logs", "--instance-id", &instance, "--backfill", "1", "--seconds", "1"]);
     assert_eq!(stdout, "Traceback (most recent call last):\n");
 
     let mut seen = String::new();
@@ -100,7 +98,7 @@ async fn an_account_is_made_and_its_chutes_listed() {
     world.show(&mut seen, &["chutes", "register", "--username", "miner", "--token", "x"], &[]);
     assert!(!world.path("config.ini").exists());
     world.show(&mut seen, &register, &[]);
-    let config = fs::read_to_string(world.path("config.ini")).unwrap();
+    let config = fs::read_to_string(world.path("config.ini")).unwrap_or_else(|_| panic!("{seen}"));
     assert!(config.contains("username = new_one"), "{config}");
     // By what was written, without a key.
     let keyless = [("CHUTES_API_KEY", ""), ("CHUTES_USERNAME", "new_one")];
@@ -137,9 +135,9 @@ async fn a_ping_says_what_is_wrong() {
     world.show(&mut seen, &["ping-chute", "--url", &url, "--timeout", "1"], &[]);
     world.show(&mut seen, &["ping-chute", "--url", NOWHERE, "--timeout", "2"], &[]);
     world.show(&mut seen, &["ping-chute"], &[]);
-    // How long it took differs.
-    let seen = without_seconds(&seen);
-    insta::assert_snapshot!(seen);
+    // How long it took differs, and so does the port.
+    let port = world.chutes.url().replace("http://", "");
+    insta::assert_snapshot!(without_seconds(&seen.replace(&port, "<chutes>")));
 }
 
 fn without_seconds(text: &str) -> String {
@@ -160,7 +158,8 @@ async fn a_rehearsal_says_what_validators_would() {
     let (_, id) = world.deployed();
     let url = world.chutes.chute_url(&world.chutes.slug(&id).unwrap());
     let test = ["test-chute", "--url", &url, "--timeout", "5", "--json"];
-    let score = |code, predict: Predict| {
+    let score = |predict: Predict| {
+        let code = if matches!(predict, Predict::Missing(3)) { 0 } else { 1 };
         world.chutes.predicts([predict]);
         let (stdout, _) = world.sv(code, &test);
         let said: serde_json::Value = serde_json::from_str(&stdout).unwrap();
@@ -175,12 +174,14 @@ async fn a_rehearsal_says_what_validators_would() {
             "a frame twice",
             Predict::Json(json!({"success": true, "predictions": {"frames": [frame(0), frame(0)]}})),
         ),
-        ("frames are missing", Predict::Missing(3)),
+        // As many as that are allowed for; what is not there scores nothing.
+        ("some frames are missing", Predict::Missing(3)),
+        ("most frames are missing", Predict::Missing(10)),
         ("500", Predict::Status(500, "boom".to_owned())),
         ("400", Predict::Status(400, "bad frames".to_owned())),
         ("no object", Predict::Json(json!("x"))),
     ] {
-        let (score, why) = score(1, answer);
+        let (score, why) = score(answer);
         seen += &format!("{name}: {score}\n  {why}\n");
     }
     insta::assert_snapshot!(seen);

@@ -42,6 +42,8 @@ impl Served {
         let first = lines
             .next()
             .unwrap_or_else(|| panic!("it ended: {}", fs::read_to_string(world.path("chute.log")).unwrap()));
+        // Read on, since it says more.
+        std::thread::spawn(move || lines.for_each(drop));
         let port = first.split_once("127.0.0.1:").and_then(|(_, rest)| rest.split_once(": POST"));
         let port = port.unwrap_or_else(|| panic!("{first}")).0.to_owned();
         Self { child, port, said: first }
@@ -107,7 +109,10 @@ async fn clip() -> (VideoHost, String) {
 async fn the_example_is_served_pinged_and_scored() {
     let Some(python) = python() else { return };
     let world = World::new().await;
-    let served = Served::start(&world, &python, &["--model_path", example().to_str().unwrap()]);
+    for file in ["miner.py", "chute_config.yml"] {
+        fs::copy(example().join(file), world.path("model").join(file)).unwrap();
+    }
+    let served = Served::start(&world, &python, &["--model_path", "model"]);
     assert!(served.said.ends_with("POST /health, POST /predict"), "{}", served.said);
 
     let (_host, url) = clip().await;
@@ -138,6 +143,8 @@ async fn the_example_is_served_pinged_and_scored() {
     assert_eq!(nowhere.status.code(), Some(1), "{}", shown(&nowhere));
     assert!(shown(&nowhere).contains("cannot write /no/such/place.html"), "{}", shown(&nowhere));
     assert_eq!(served.stop(), Some(0));
+    // The folder is as it was: all of it is uploaded.
+    assert_eq!(fs::read_dir(world.path("model")).unwrap().count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

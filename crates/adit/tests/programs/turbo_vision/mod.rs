@@ -44,7 +44,7 @@ elements:
   metrics: {pillars: {map50: 0.6, false_positive: 0.4}}
 - id: manako/DetectFootballEvent
   track: private
-  groundtruth_type: soccer_actions
+  groundtruth_type: soccer_action
 ";
 
 /// What the commands meet: an account `miner` at both platforms, and a folder with the operator's files.
