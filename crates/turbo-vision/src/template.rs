@@ -273,7 +273,9 @@ pub fn write(path: &Path, text: &str) -> Result<(), TemplateError> {
     let mode = fs::metadata(&target).ok().map(|metadata| metadata.permissions());
     let mut file = tempfile::Builder::new();
     let permissions = mode.unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = file.prefix(".chute-").permissions(permissions).tempfile_in(folder).map_err(failed)?;
+    let file = file.prefix(".chute-").permissions(permissions).tempfile_in(folder);
+    // Without the name that it would have had.
+    let mut file = file.map_err(|error| failed(error.kind().into()))?;
     file.write_all(text.as_bytes()).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|error| failed(error.error))?;

@@ -19,4 +19,5 @@ mod image;
 mod printed;
 mod process;
 mod serve;
+mod turbo_vision;
 mod wallet;

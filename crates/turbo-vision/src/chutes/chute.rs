@@ -117,7 +117,7 @@ impl Chute {
                 serde_json::from_slice(&answer.body).map_err(|_| Cause::unreadable(&answer, "is no JSON"))?;
             Health::of(&json).ok_or_else(|| Cause::unreadable(&answer, "has no `model_loaded`"))
         };
-        result.await.map_err(|cause| ChutesError::new("ask the chute for its health", cause))
+        result.await.map_err(|cause| ChutesError::of_chute("ask the chute for its health", cause))
     }
 
     /// Asks for its health until it is healthy. A cold chute is warmed up through `api`, which also reads the logs that
@@ -132,6 +132,7 @@ impl Chute {
         deadline: Instant,
     ) -> Result<Health, Unhealthy> {
         let mut failed_loads = 0;
+        let mut before = None;
         let (why, hint) = loop {
             let mut pause = LOOK;
             let (why, hint) = match self.health(deadline).await {
@@ -146,6 +147,12 @@ impl Chute {
                         break (why, hint);
                     }
                     (why, hint)
+                }
+                // The time was over in the midst of a question: what was said before tells more.
+                Err(_) if Instant::now() >= deadline => {
+                    let why = "it did not answer within the time that it had".to_owned();
+                    let hint = "Its logs say how far it came: follow them, and type the same command again once it is up.";
+                    break before.unwrap_or((why, hint.to_owned()));
                 }
                 Err(error) => {
                     failed_loads = 0;
@@ -178,6 +185,7 @@ impl Chute {
             if next >= deadline {
                 break (why, hint);
             }
+            before = Some((why, hint));
             sleep_until(next).await;
         };
         let logs = match api {
@@ -200,7 +208,7 @@ impl Chute {
         deadline: Instant,
         mut warm_up: impl FnMut() -> F,
     ) -> Result<Prediction, ChutesError> {
-        let failed = |cause| ChutesError::new("have the chute predict", cause);
+        let failed = |cause| ChutesError::of_chute("have the chute predict", cause);
         let first = Instant::now();
         let mut attempt = 1;
         loop {

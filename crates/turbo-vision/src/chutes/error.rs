@@ -14,6 +14,8 @@ pub struct ChutesError {
     pub doing: String,
     /// Why it failed.
     pub cause: Cause,
+    /// Whether a chute was asked, not the platform.
+    of_chute: bool,
 }
 
 /// Why a call failed. `said` is the answer's own text on one line, empty where it gave none.
@@ -108,13 +110,23 @@ pub enum Cause {
 
 impl ChutesError {
     pub(super) fn new(doing: impl Into<String>, cause: Cause) -> Self {
-        Self { doing: doing.into(), cause }
+        Self { doing: doing.into(), cause, of_chute: false }
+    }
+
+    pub(super) fn of_chute(doing: impl Into<String>, cause: Cause) -> Self {
+        Self { of_chute: true, ..Self::new(doing, cause) }
     }
 
     /// What to do next, as a sentence or two.
     #[must_use]
     pub fn hint(&self) -> String {
         match &self.cause {
+            Cause::Page { .. } | Cause::Unreadable { .. } if self.of_chute => "Check that a chute is at this address \
+                 (CHUTES_MINER_BASE_URL_TEMPLATE says where those at Chutes are); where it is, mend its code."
+                .to_owned(),
+            Cause::NoAnswer { .. } if self.of_chute => "See that the chute is up: `sv deploy-local-chute` serves one on \
+                 this host; CHUTES_MINER_BASE_URL_TEMPLATE says where those at Chutes are."
+                .to_owned(),
             Cause::Unauthorized { .. } => "Check CHUTES_API_KEY (a new key: https://chutes.ai, or `chutes keys create`), \
                  or the hotkey in ~/.chutes/config.ini; a clock that is wrong by minutes spoils signatures too."
                 .to_owned(),

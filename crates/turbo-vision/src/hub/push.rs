@@ -176,6 +176,35 @@ impl Hub {
         };
         done.map_err(|cause| HubError { action: Action::Push(repository.clone()), cause })
     }
+
+    /// Whether the repository's newest commit has all of a folder already, so that a push with these options would change
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Hub::push`], but for those of storing and committing.
+    pub async fn has(
+        &self,
+        repository: &RepositoryName,
+        selection: &Selection,
+        options: &PushOptions,
+    ) -> Result<bool, HubError> {
+        let deadline = Instant::now() + options.deadline;
+        let push = Push { hub: self, repository, options, progress: &|_: &Event| (), deadline };
+        let looked = timeout_at(deadline, push.look(selection)).await;
+        let looked = looked.unwrap_or(Err(Cause::OutOfTime(options.deadline)));
+        looked
+            .map(|looked| looked.parent.is_some() && looked.changes.is_empty() && looked.deleted.is_empty())
+            .map_err(|cause| HubError { action: Action::Push(repository.clone()), cause })
+    }
+}
+
+/// What a push finds to do.
+struct Looked<'f> {
+    parent: Option<Commit>,
+    changes: Vec<Change<'f>>,
+    unchanged: Vec<String>,
+    deleted: Vec<String>,
+    ignored: Vec<String>,
 }
 
 struct Push<'a> {
@@ -187,7 +216,8 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    async fn run(&self, selection: &Selection) -> Result<Pushed, Cause> {
+    /// Compares the folder with the newest commit.
+    async fn look<'f>(&self, selection: &'f Selection) -> Result<Looked<'f>, Cause> {
         self.hub.needs_token()?;
         let parent = self.hub.info(self.repository).await?.head;
         let remote = match &parent {
@@ -203,6 +233,11 @@ impl Push<'_> {
             deleted: deleted.len(),
         });
         let ignored = self.classify(&mut changes).await?;
+        Ok(Looked { parent, changes, unchanged, deleted, ignored })
+    }
+
+    async fn run(&self, selection: &Selection) -> Result<Pushed, Cause> {
+        let Looked { parent, mut changes, unchanged, deleted, ignored } = self.look(selection).await?;
         let nothing = changes.is_empty() && deleted.is_empty();
         if let (true, Some(revision)) = (nothing, &parent) {
             let revision = revision.clone();

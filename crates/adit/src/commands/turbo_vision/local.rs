@@ -73,6 +73,8 @@ async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Fa
     let more: Vec<String> =
         more.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let variables = env.variables().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    // What Python keeps of miner.py would be uploaded with the model.
+    let variables = variables.chain([("PYTHONDONTWRITEBYTECODE".into(), "1".into())]);
     let start = env.parsed(&var::WORKER_START_SECONDS, "a number of seconds")?;
     Ok(Config {
         listen: SocketAddr::new(args.host, port),

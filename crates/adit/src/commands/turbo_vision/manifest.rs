@@ -61,8 +61,10 @@ fn list(env: &Environment, json: bool) -> Result<ExitCode, Failure> {
     let urls = block_on(async {
         let limits = Limits::new(soon(), MAX_INDEX);
         let body = client()?.get(url.as_str(), &limits).await?.bytes().await?;
-        let listed: Value = serde_json::from_slice(&body)
-            .map_err(|error| Failure::new(format!("the Manifest's index is no JSON: {error}")))?;
+        let listed: Value = serde_json::from_slice(&body).map_err(|error| {
+            Failure::new(format!("the index of Manifests at {url} is no JSON: {error}"))
+                .hint("URL_MANIFEST names it; leave that out for Score's own")
+        })?;
         Ok(index::urls(&url, &listed))
     })?;
     let entries: Vec<index::Entry> = urls.iter().filter_map(|url| index::Entry::new(url)).collect();

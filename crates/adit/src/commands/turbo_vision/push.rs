@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use adit_docker::Progress;
 use adit_settings::{Environment, var};
-use adit_turbo_vision::chutes::cli::Job;
+use adit_turbo_vision::chutes::cli::{Job, Standing};
 use adit_turbo_vision::chutes::{ChuteInfo, SecretPut, Share};
 use adit_turbo_vision::commitment::Commitment;
 use adit_turbo_vision::hub::{Commit, Event, PushOptions};
@@ -66,8 +66,11 @@ async fn run_told(env: &Environment, args: Push, say: &mut Say) -> Result<(), Fa
         health(&plan, &deploying, &chute, say).await?;
     }
     let Some(committing) = plan.committing.take() else {
-        let text = "Skipping on-chain commit; the Hugging Face repository stays private";
-        say.skipped(Step::Commit, text);
+        let seen = if plan.hub.repository(&plan.repository).await?.private { "private" } else { "public" };
+        say.skipped(
+            Step::Commit,
+            format_args!("Skipping on-chain commit; the Hugging Face repository stays {seen}"),
+        );
         return Ok(());
     };
     let commitment = Commitment {
@@ -110,23 +113,29 @@ async fn upload(plan: &Plan, say: &mut Say) -> Result<Commit, Failure> {
         say.done(format_args!("Revision: {commit}"), true, json!({"revision": commit.as_str()}));
         return Ok(commit);
     };
+    let options =
+        PushOptions { delete_stale: args.delete_stale, at_once: plan.at_once, ..PushOptions::default() };
     let there = hub.ensure_repository(repository).await?;
-    if !there.private {
-        if there.head.is_some() {
-            say.warn(
-                "the repository is public and becomes private until the new commitment is revealed: until then \
-                 validators cannot read the revision that is committed now",
-            );
+    let facts = json!({"repository": repository.as_str()});
+    // What everybody has seen is not hidden again: validators may be reading it.
+    if !there.private && hub.has(repository, selection, &options).await? {
+        say.done("The repository is public, with this very folder", true, facts);
+    } else {
+        if !there.private {
+            if there.head.is_some() {
+                say.warn(
+                    "the repository is public and becomes private until the new commitment is revealed: until then \
+                     validators cannot read the revision that is committed now",
+                );
+            }
+            hub.set_private(repository, true).await?;
         }
-        hub.set_private(repository, true).await?;
+        say.done("The repository is private", there.private, facts);
     }
-    say.done("The repository is private", there.private, json!({"repository": repository.as_str()}));
 
     let files = selection.files().len();
     say.begin(Step::Upload, format_args!("Uploading {files} files, {}", size(selection.bytes())));
     let bar = std::sync::Mutex::new(say.bar());
-    let options =
-        PushOptions { delete_stale: args.delete_stale, at_once: plan.at_once, ..PushOptions::default() };
     let tell = |event: &Event| {
         let line = match *event {
             Event::Compared { files, bytes, unchanged, .. } => {
@@ -180,12 +189,23 @@ async fn deploy(
 
     say.begin(Step::Build, format_args!("Building the image of {name}"));
     let deadline = Instant::now() + plan.args.build();
+    let standing = cli.standing(api, job, deadline).await.map_err(|error| told(&error, error.hint(), &[]))?;
+    let (was_built, was_deployed) = match &standing {
+        Standing::Image(image) => (image.is_built(), false),
+        Standing::Outdated(_) => (true, false),
+        Standing::Deployed(_) => (true, true),
+        Standing::Nothing | Standing::Taken { .. } => (false, false),
+    };
     let mut bar = say.bar();
     let line = |line: &str| bar.show(Progress::Line(format!("[chutes build] {line}")));
     let built = cli.build(api, job, deadline, line).await;
     drop(bar);
     let image = built.map_err(|error| told(&error, error.hint(), error.tail()))?;
-    say.done(format_args!("Image {} is built", image.image_id), false, json!({"image_id": image.image_id}));
+    say.done(
+        format_args!("Image {} is built", image.image_id),
+        was_built,
+        json!({"image_id": image.image_id}),
+    );
 
     say.begin(Step::Deploy, format_args!("Deploying {name}"));
     let mut bar = say.bar();
@@ -207,7 +227,7 @@ async fn deploy(
             .hint("try again in a minute: a guessed slug is what validators refuse, so none is committed"));
     }
     let facts = json!({"chute_id": chute.chute_id, "slug": chute.slug, "name": name});
-    say.done(format_args!("Chute slug: {} (ID: {})", chute.slug, chute.chute_id), false, facts);
+    say.done(format_args!("Chute slug: {} (ID: {})", chute.slug, chute.chute_id), was_deployed, facts);
     for user in &plan.args.share_with {
         match api.share(&chute.chute_id, user, soon()).await? {
             Share::Shared => say.line(format_args!("  shared with {user}")),
