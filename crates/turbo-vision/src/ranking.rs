@@ -8,6 +8,7 @@ mod document_era;
 mod head;
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 
 use adit_manifest::{Category, KeypointTemplate, Pillar};
 use adit_scoring::keypoints::{Frame, Template, Verdict};
@@ -224,7 +225,7 @@ impl Measured {
 const NO_TRUTH: &str = "the truth has no frames";
 
 /// How a frame's keypoints are scored.
-type Judge<'a> = &'a dyn Fn(&Template, &Frame, &[(f64, f64)]) -> Verdict;
+type Judge<'a> = &'a (dyn Fn(&Template, &Frame, &[(f64, f64)]) -> Verdict + Sync);
 
 /// The mean over the frames that the miner answered with, whether the truth has them or not.
 fn keypoints(
@@ -252,10 +253,18 @@ fn keypoints(
             }
         }
     };
-    let frames: Vec<FrameScore> = frames.iter().map(score).collect();
     if frames.is_empty() {
         return Measured::plain(0.0, Some("the answer has no frames".to_owned()));
     }
+    // A whole clip's frames take minutes one by one, and none depends on another.
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let parts = frames.chunks(frames.len().div_ceil(threads));
+    let frames: Vec<FrameScore> = std::thread::scope(|scope| {
+        let working: Vec<_> =
+            parts.map(|part| scope.spawn(|| part.iter().map(score).collect::<Vec<_>>())).collect();
+        let done = working.into_iter().map(|part| part.join().expect("a score does not panic"));
+        done.flatten().collect()
+    });
     let mean = frames.iter().map(|frame| frame.score).sum::<f64>() / frames.len() as f64;
     Measured { score: mean, reason: most_frequent(&frames), frames }
 }

@@ -279,7 +279,8 @@ async fn another_revision_of_the_same_name_is_told_before_anything_is_begun() {
         cli.deploy(&desk.api, desk.job(), soon(), |_| ()).await.unwrap_err(),
     ] {
         assert!(error.to_string().contains("revision def"), "{error}");
-        assert!(error.hint().contains(&format!("chutes chutes delete {id}")), "{}", error.hint());
+        assert!(error.to_string().contains(&id), "{error}");
+        assert!(error.hint().contains("sv delete-chute --revision def"), "{}", error.hint());
     }
     assert!(!desk.path("run").exists());
 }
