@@ -61,6 +61,11 @@ fn create(env: &Environment, args: &Register) -> Result<ExitCode, Failure> {
         made.map_err(|error| match error.cause {
             Cause::Conflict { .. } => Failure::new(error)
                 .hint("choose another --username; if this hotkey has an account already: `chutes login`"),
+            Cause::Forbidden { .. } => {
+                let page = registration_base(endpoint);
+                Failure::new(error)
+                    .hint(format!("take a new token: {page}/users/registration_token, in a browser"))
+            }
             _ => error.into(),
         })
     })?;

@@ -112,7 +112,7 @@ fn chutes_key(env: &Environment) -> Result<Option<SecretString>, Failure> {
 /// With the key of the settings, else with the hotkey of the chutes program.
 fn api(env: &Environment) -> Result<Api, Failure> {
     let auth = match chutes_key(env)? {
-        Some(key) => Auth::api_key(key).map_err(|error| Failure::new(format!("`CHUTES_API_KEY` {error}")))?,
+        Some(key) => Auth::api_key(key).map_err(Failure::new)?,
         None => {
             let file = config_file(env)?;
             let config = Config::read(&file).map_err(|error| {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use adit_stand_in::chutes::{Call, Fault, Start};
@@ -14,6 +15,7 @@ use super::{
     KEY, MANIFEST, PATIENCE, READ_TOKEN, REPOSITORY, World, chute_name, chutes_program, example, no_secret,
 };
 use crate::chain::account;
+use crate::deploy::faults::interrupted;
 use crate::deploy::{HOTKEY, REVEALED, newest_chain, revealed, unhex};
 use crate::process::{finish_within, shown};
 
@@ -394,15 +396,11 @@ async fn what_is_wrong_is_said_before_anything_is_changed() {
     show(&push, &[("HF_TOKEN", "hf_other")]);
     show(&push, &[("HF_TOKEN", "hf_unknown")]);
     // Four times are tried.
-    for (fault, times) in [
-        (hub::Fault::RateLimited(1), 4),
-        (hub::Fault::Answer(503, "<html>busy</html>".to_owned()), 4),
-        (hub::Fault::Page, 1),
-    ] {
+    for (fault, times) in [(hub::Fault::RateLimited(1), 4), (hub::Fault::Page, 1)] {
         world.hub.plant(hub::Call::Whoami, fault, times);
         show(&push, &[]);
     }
-    insta::assert_snapshot!("what Hugging Face refuses", seen);
+    insta::assert_snapshot!("what_hugging_face_refuses", seen);
 
     let mut seen = String::new();
     let mut show =
@@ -422,7 +420,6 @@ async fn what_is_wrong_is_said_before_anything_is_changed() {
         (Fault::Refused(401, "Can't find a user with that api key in our db :(".to_owned()), 1),
         (Fault::Refused(402, "Account balance is $0.0, please top-up".to_owned()), 1),
         (Fault::Refused(409, "in the way".to_owned()), 1),
-        (Fault::RateLimited(1), 4),
         (Fault::Refused(500, "Internal Server Error".to_owned()), 4),
         (Fault::Page(200), 1),
     ] {
@@ -431,9 +428,36 @@ async fn what_is_wrong_is_said_before_anything_is_changed() {
     }
     show(&push, &[("BITTENSOR_SUBTENSOR_ENDPOINT", "ws://127.0.0.1:1")]);
     show(&push, &[("BITTENSOR_WALLET_PATH", "nowhere")]);
-    insta::assert_snapshot!("what Chutes refuses", seen.replace(&others, "<key>"));
+    insta::assert_snapshot!("what_chutes_refuses", seen.replace(&others, "<key>"));
     assert_eq!((desk.changes(), world.hub.is_private(REPOSITORY)), (0, None));
     assert!(desk.node.submitted().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_hangs_is_ended_with_the_push() {
+    let Some(desk) = Desk::new().await else { return };
+    let world = &desk.world;
+    let pid = world.path("pid");
+    world.write("hanging", &format!("#!/bin/sh\necho $$ > {}\necho begun\nexec sleep 600\n", pid.display()));
+    fs::set_permissions(world.path("hanging"), fs::Permissions::from_mode(0o755)).unwrap();
+    let hanging = world.path("hanging");
+    let own = [("ADIT_CHUTES", hanging.to_str().unwrap())];
+    let push = ["--model-path", "model", "--no-commit"];
+    let mut seen = String::new();
+    desk.show(&mut seen, &[&push[..], &["--build-timeout", "2"]].concat(), &own);
+    insta::assert_snapshot!(seen);
+    let gone = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", fs::read_to_string(&pid).unwrap().trim()));
+        assert!(status.as_ref().map_or(true, |status| status.contains("State:\tZ")), "{status:?}");
+    };
+    gone();
+
+    let mut command = desk.command(&push);
+    command.env(own[0].0, own[0].1);
+    let said = interrupted(command, "Building the image");
+    assert!(said.contains("step: build"), "{said}");
+    gone();
+    assert_eq!(world.hub.is_private(REPOSITORY), Some(true));
 }
 
 /// Two operators, or one with two terminals: a revision is a whole folder that somebody tried.
