@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use crate::cli::doctor::Miner;
 use crate::cli::gascli::{Gascli, GascliCommand, GeneratorCommand};
 use crate::cli::process::ProcessCommand;
+use crate::cli::turbo_vision::TurboVisionCommand;
 use crate::cli::{Adit, AditCommand, Sv, SvCommand, prefix};
 use crate::commands::process::{GENERATOR, PRIVATE_TRACK};
 use crate::failure::Failure;
@@ -56,7 +57,11 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             if let SvCommand::Process(ProcessCommand::Supervise(args)) = &sv.command {
                 return commands::process::supervise::run(&PRIVATE_TRACK, args);
             }
-            let env = environment(ENV, sv.verbose, matches!(sv.command, SvCommand::Serve(_)))?;
+            let serves = matches!(
+                sv.command,
+                SvCommand::Serve(_) | SvCommand::TurboVision(TurboVisionCommand::DeployLocalChute(_))
+            );
+            let env = environment(ENV, sv.verbose, serves)?;
             match sv.command {
                 SvCommand::Serve(args) => commands::serve::run(&env, &args),
                 SvCommand::DeployPtMiner(args) => commands::deploy::run(&env, *args),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use adit_settings::{Environment, SecretString, var};
-use adit_turbo_vision::chutes::{bad_username, register, registration_base};
+use adit_turbo_vision::chutes::{Cause, bad_username, register, registration_base};
 use serde_json::{Value, json};
 
 use super::{api, chutes_user, client, config_file, soon};
@@ -39,6 +39,11 @@ fn create(env: &Environment, args: &Register) -> Result<ExitCode, Failure> {
     let wallet = args.wallet.resolve(env)?;
     let coldkey = wallet.coldkey_address()?;
     let hotkey = open_hotkey_secret(env, &wallet, &args.password)?;
+    // Before there is an account that nothing on this host knows.
+    if hotkey.seed().is_none() {
+        return Err(Failure::new("the hotkey was kept without its seed, which config.ini must hold")
+            .hint("use one that was made of words: `adit wallet new-hotkey --wallet.hotkey chutes`"));
+    }
     let token = match &args.token {
         Some(token) => SecretString::from(token.as_str()),
         None => {
@@ -52,7 +57,17 @@ fn create(env: &Environment, args: &Register) -> Result<ExitCode, Failure> {
     };
     let made = block_on(async {
         let client = client()?;
-        Ok(register(&client, endpoint, &token, &username, (&hotkey, &coldkey), soon()).await?)
+        let made = register(&client, endpoint, &token, &username, (&hotkey, &coldkey), soon()).await;
+        made.map_err(|error| match error.cause {
+            Cause::Conflict { .. } => Failure::new(error)
+                .hint("choose another --username; if this hotkey has an account already: `chutes login`"),
+            Cause::Forbidden { .. } => {
+                let page = registration_base(endpoint);
+                Failure::new(error)
+                    .hint(format!("take a new token: {page}/users/registration_token, in a browser"))
+            }
+            _ => error.into(),
+        })
     })?;
     let hotkey_name = wallet.hotkey_name();
     println!("✓ registered {} ({})", made.username, made.user_id);

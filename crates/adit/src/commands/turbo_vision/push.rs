@@ -106,10 +106,7 @@ async fn upload(plan: &Plan, say: &mut Say) -> Result<Commit, Failure> {
     say.begin(Step::Repository, format_args!("Looking for https://huggingface.co/{repository}"));
     let Some(selection) = &plan.selection else {
         let revision = args.revision.as_deref().unwrap_or("main");
-        let commit = hub
-            .resolve(repository, revision)
-            .await
-            .map_err(|error| Failure::from(error).and("--model-path names a folder to upload"))?;
+        let commit = hub.resolve(repository, revision).await?;
         say.done(format_args!("Revision: {commit}"), true, json!({"revision": commit.as_str()}));
         return Ok(commit);
     };

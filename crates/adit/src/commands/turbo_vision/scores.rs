@@ -32,19 +32,25 @@ pub(super) fn run(env: &Environment, args: &Scores) -> Result<ExitCode, Failure>
         }
         let listed = places.len();
         places.truncate(usize::from(args.last));
+        let named: Vec<String> =
+            places.iter().map(|place| format!("{}, block {}", place.element, place.block)).collect();
         let evaluations = results::evaluations(&client, places).await;
+        let evaluations = named.into_iter().zip(evaluations);
+        let evaluations: Vec<_> =
+            evaluations.map(|(named, read)| read.map_err(|error| format!("{named}: {error}"))).collect();
         // Who won is good to know and no more.
         let winners = results::winners(&client, &winners, soon()).await;
         Ok((listed, evaluations, winners))
     })?;
     if listed == 0 {
-        return Err(Failure::new(format!("no validator published an evaluation of {hotkey}")).hint(
+        let of = args.element_id.as_ref().map_or(String::new(), |element| format!(" for {element}"));
+        return Err(Failure::new(format!("no validator published an evaluation of {hotkey}{of}")).hint(
             "a chute is evaluated once its commitment is revealed; `adit commitment show` shows yours",
         ));
     }
     let (found, failed): (Vec<_>, Vec<_>) = evaluations.into_iter().partition(Result::is_ok);
     let found: Vec<Evaluation> = found.into_iter().flatten().collect();
-    let failed: Vec<String> = failed.into_iter().filter_map(|it| it.err().map(|it| it.to_string())).collect();
+    let failed: Vec<String> = failed.into_iter().filter_map(Result::err).collect();
     let winners: BTreeMap<String, Option<String>> = match winners {
         Ok(winners) => winners.into_iter().collect(),
         Err(error) => {
@@ -66,7 +72,11 @@ pub(super) fn run(env: &Environment, args: &Scores) -> Result<ExitCode, Failure>
             "not_read": failed});
         println!("{shown:#}");
     } else {
-        print(&found, &means, &winners, &hotkey, listed);
+        if !found.is_empty() {
+            print(&found, &means, &winners, &hotkey);
+        }
+        let found = found.len();
+        println!("{found} of {listed} evaluations of {hotkey}; --last says how many are fetched.");
         for error in &failed {
             println!("⚠ {error}");
         }
@@ -114,7 +124,6 @@ fn print(
     means: &BTreeMap<&str, Mean>,
     winners: &BTreeMap<String, Option<String>>,
     hotkey: &str,
-    listed: usize,
 ) {
     let mut rows = table(&[">BLOCK", "ELEMENT", ">SCORE", ">P95", "REVISION", "NOTE"]);
     for it in found {
@@ -145,6 +154,5 @@ fn print(
         };
         rows.add_row([(*element).to_owned(), format!("{:.4}", mean.mean), mean.count.to_string(), winner]);
     }
-    println!("{}", rows.trim_fmt());
-    println!("\n{} of {listed} evaluations of {hotkey}; --last says how many are fetched.", found.len());
+    println!("{}\n", rows.trim_fmt());
 }

@@ -226,7 +226,7 @@ async fn settings_that_cannot_be_are_said_before_anything_is_built() {
 }
 
 /// Starts a deployment, interrupts it once it says `line`, and returns all that it said.
-pub(super) fn interrupted(mut command: Command, line: &str) -> String {
+pub(crate) fn interrupted(mut command: Command, line: &str) -> String {
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
     let mut said = String::new();

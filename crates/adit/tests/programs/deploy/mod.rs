@@ -1,7 +1,7 @@
 //! `sv deploy-pt-miner` and `sv spot-check` against a real engine, a real registry and a real chain runtime. Docker
 //! Hub's web API is a stand-in.
 
-mod faults;
+pub(crate) mod faults;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};

@@ -60,13 +60,18 @@ async fn what_validators_gave_is_shown() {
     world.show(&mut seen, &ours, &here);
     world.show(&mut seen, &[&ours[..], &["--last", "1"]].concat(), &here);
     world.show(&mut seen, &[&ours[..], &["--element-id", "manak0/Detect-car"]].concat(), &here);
-    world.show(&mut seen, &ours, &[here[0], ("SCOREVISION_WINNERS_INDEX_URL", &index)]);
     let nowhere = host.url("/nothing.json");
     world.show(&mut seen, &ours, &[("ADIT_RESULTS_URL", &nowhere), here[1]]);
     let page = host.serve("/page.json", Reply::bytes("<!DOCTYPE html>"));
     world.show(&mut seen, &ours, &[("ADIT_RESULTS_URL", &page), here[1]]);
     world.show(&mut seen, &ours, &[("ADIT_RESULTS_URL", "results"), here[1]]);
-    insta::assert_snapshot!(seen.replace(&host.url(""), "<host>"));
+    let address = host.address().to_string();
+    insta::assert_snapshot!(seen.replace(&host.url(""), "<host>").replace(&address, "<host>"));
+
+    // Who won is good to know and no more.
+    let unknown = [here[0], ("SCOREVISION_WINNERS_INDEX_URL", &*nowhere)];
+    let (stdout, stderr) = world.sv_with(0, &ours, &unknown);
+    assert!(stdout.contains("0.2500   3  -\n") && stderr.contains("the winners"), "{stdout}{stderr}");
 
     let (stdout, _) = world.sv_with(0, &[&ours[..], &["--json"]].concat(), &here);
     let said: Value = serde_json::from_str(&stdout).unwrap();

@@ -1,15 +1,21 @@
 //! `sv push`, from a folder to a commitment that is revealed.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use adit_stand_in::chutes::{Call, Start};
+use adit_stand_in::chutes::{Call, Fault, Start};
 use adit_stand_in::hub;
 use adit_stand_in::node::{Node, NodeScript, Submission};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
-use super::{PATIENCE, READ_TOKEN, REPOSITORY, World, chute_name, chutes_program, no_secret};
+use super::{
+    KEY, MANIFEST, PATIENCE, READ_TOKEN, REPOSITORY, World, chute_name, chutes_program, example, no_secret,
+};
 use crate::chain::account;
+use crate::deploy::faults::interrupted;
 use crate::deploy::{HOTKEY, REVEALED, newest_chain, revealed, unhex};
 use crate::process::{finish_within, shown};
 
@@ -80,6 +86,23 @@ impl Desk {
                 self.node.set(self.script.clone().storage(unhex(REVEALED), revealed(&text)));
             }
         })
+    }
+
+    /// Appends what an operator sees to a transcript.
+    #[track_caller]
+    fn show(&self, transcript: &mut String, arguments: &[&str], variables: &[(&str, &str)]) {
+        let (program, chain) = (self.program.to_str().unwrap(), self.node.url());
+        let mut all = vec![
+            ("CHUTES_HF_TOKEN", READ_TOKEN),
+            ("ADIT_CHUTES", program),
+            ("BITTENSOR_SUBTENSOR_ENDPOINT", &chain),
+        ];
+        all.extend(variables);
+        let mut shown = String::new();
+        self.world.show(&mut shown, &[&["push"], arguments].concat(), &all);
+        let (typed, rest) = shown.split_once(" sv push").unwrap();
+        let (_, told) = typed.split_once(&chain).unwrap();
+        *transcript += &format!("${told} sv push{}", rest.replace("--- stdout\n--- stderr\n", ""));
     }
 
     /// What a push with `--json` says.
@@ -269,6 +292,208 @@ async fn a_push_goes_on_where_it_failed_and_the_model_stays_private() {
     desk.node.set(desk.script.clone());
     desk.revealing(desk.command(&push));
     assert_eq!(world.hub.is_private(REPOSITORY), Some(false));
+}
+
+/// Today's contract, with a template in place of the published one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_of_today_is_pushed_with_the_template_that_validators_compare() {
+    let Some(desk) = Desk::new().await else { return };
+    let world = &desk.world;
+    for file in ["miner.py", "chute_config.yml"] {
+        fs::copy(example().join(file), world.path("model").join(file)).unwrap();
+    }
+    world.write("template.py.j2", TEMPLATE);
+    let hash = hex::encode(Sha256::digest(TEMPLATE));
+    let push = ["--model-path", "model", "--template", "template.py.j2", "--template-sha256", &hash];
+    let mut seen = String::new();
+    desk.show(&mut seen, &push[..4], &[]);
+    world.write("model/weights.pt", "refused");
+    desk.show(&mut seen, &push, &[]);
+    fs::remove_file(world.path("model/weights.pt")).unwrap();
+    desk.show(&mut seen, &[&push[..], &["--element-id", "manak0/Detect-car"]].concat(), &[]);
+    desk.show(&mut seen, &[&push[..], &["--element-id", "manako/DetectFootballEvent"]].concat(), &[]);
+    world.write(
+        "two.yaml",
+        &MANIFEST.replace("track: private\n  groundtruth_type: soccer_action", "track: public"),
+    );
+    desk.show(&mut seen, &push, &[("SCOREVISION_MANIFEST_PATH", "two.yaml")]);
+    insta::assert_snapshot!(seen);
+    assert_eq!((desk.changes(), world.hub.is_private(REPOSITORY)), (0, None));
+
+    let said = desk.revealing(desk.command(&push));
+    let revision = world.hub.commits(REPOSITORY).last().unwrap().id.clone();
+    let asked = world.chutes.asked().into_iter().rfind(|asked| asked.call == Some(Call::Deploy)).unwrap();
+    let name = chute_name(&revision);
+    let filled = [
+        ("{{ huggingface_repository_name }}", REPOSITORY),
+        ("{{ huggingface_repository_revision }}", &revision),
+        ("{{ chute_username }}", "miner"),
+        ("{{ chute_name }}", &name),
+    ];
+    let script = filled.iter().fold(TEMPLATE.to_owned(), |script, (name, value)| script.replace(name, value));
+    assert_eq!(asked.body["code"].as_str().unwrap().trim_end(), script.trim_end());
+    let committed = said.lines().find_map(|line| line.strip_prefix("Committing on-chain: ")).unwrap();
+    assert!(committed.ends_with("\"element_id\": \"manak0/Detect-fire\"}"), "{committed}");
+    assert_eq!(world.hub.is_private(REPOSITORY), Some(false));
+
+    // Without a token for the chute its health is seen last.
+    world.write("model/README.md", "# Another\n");
+    desk.node.set(desk.script.clone());
+    let mut command = desk.command(&push);
+    command.env_remove("CHUTES_HF_TOKEN");
+    let said = desk.revealing(command);
+    let at = |line: &str| said.find(line).unwrap_or_else(|| panic!("no {line}: {said}"));
+    let order = [
+        "CHUTES_HF_TOKEN is not set",
+        "is public and becomes private",
+        "⊘ No CHUTES_HF_TOKEN",
+        "is now public",
+        "✓ The chute is healthy",
+    ];
+    assert!(order.map(at).is_sorted(), "{said}");
+}
+
+const TEMPLATE: &str = r#"from chutes.chute import Chute, NodeSelector
+from chutes.image import Image
+
+HF_REPO_NAME = "{{ huggingface_repository_name }}"
+HF_REPO_REVISION = "{{ huggingface_repository_revision }}"
+CHUTES_USERNAME = "{{ chute_username }}"
+CHUTE_NAME = "{{ chute_name }}"
+
+image = Image(username=CHUTES_USERNAME, name=CHUTE_NAME, tag="latest").from_base("parachutes/python:3.12")
+chute = Chute(
+    username=CHUTES_USERNAME,
+    name=CHUTE_NAME,
+    image=image,
+    node_selector=NodeSelector(gpu_count=1, min_vram_gb_per_gpu=16),
+)
+
+
+@chute.cord(public_api_path="/health")
+async def health(self, *args, **kwargs) -> dict:
+    return {"status": "healthy"}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_said_before_anything_is_changed() {
+    let Some(desk) = Desk::new().await else { return };
+    let world = &desk.world;
+    let push = ["--model-path", "model"];
+    let mut seen = String::new();
+    let mut show =
+        |arguments: &[&str], variables: &[(&str, &str)]| desk.show(&mut seen, arguments, variables);
+
+    show(&push, &[("HF_USER", "Your_hf_user")]);
+    show(&push, &[("HF_TOKEN", "")]);
+    show(&push, &[("HUGGINGFACE_CONCURRENCY", "17")]);
+    show(&["--model-path", "nowhere"], &[]);
+    show(&["--model-path", "cache"], &[]);
+    show(&[], &[]);
+    world.hub.account("miner", "hf_reader", hub::Role::Read);
+    show(&push, &[("HF_TOKEN", "hf_reader")]);
+    world.hub.account("other", "hf_other", hub::Role::Write);
+    show(&push, &[("HF_TOKEN", "hf_other")]);
+    show(&push, &[("HF_TOKEN", "hf_unknown")]);
+    // Four times are tried.
+    for (fault, times) in [(hub::Fault::RateLimited(1), 4), (hub::Fault::Page, 1)] {
+        world.hub.plant(hub::Call::Whoami, fault, times);
+        show(&push, &[]);
+    }
+    insta::assert_snapshot!("what_hugging_face_refuses", seen);
+
+    let mut seen = String::new();
+    let mut show =
+        |arguments: &[&str], variables: &[(&str, &str)]| desk.show(&mut seen, arguments, variables);
+    show(&push, &[("CHUTES_USERNAME", "xx")]);
+    show(&push, &[("CHUTES_API_KEY", "cpk_hush")]);
+    show(&push, &[("CHUTES_API_KEY", &KEY.replace("abc", "xyz"))]);
+    let others = KEY.replace("abc", "uvw");
+    world.chutes.account("other", Some(&others), None);
+    show(&push, &[("CHUTES_API_KEY", &others)]);
+    show(&push, &[("CHUTES_CONFIG_PATH", "none.ini")]);
+    world.write("others.ini", &world.config("other"));
+    show(&push, &[("CHUTES_CONFIG_PATH", "others.ini")]);
+    show(&push, &[("ADIT_CHUTES", "/no/such/chutes")]);
+    show(&push, &[("ADIT_CHUTES", ""), ("PATH", "/nowhere")]);
+    for (fault, times) in [
+        (Fault::Refused(401, "Can't find a user with that api key in our db :(".to_owned()), 1),
+        (Fault::Refused(402, "Account balance is $0.0, please top-up".to_owned()), 1),
+        (Fault::Refused(409, "in the way".to_owned()), 1),
+        (Fault::Refused(500, "Internal Server Error".to_owned()), 4),
+        (Fault::Page(200), 1),
+    ] {
+        world.chutes.plant(Call::Account, fault, times);
+        show(&push, &[]);
+    }
+    show(&push, &[("BITTENSOR_SUBTENSOR_ENDPOINT", "ws://127.0.0.1:1")]);
+    show(&push, &[("BITTENSOR_WALLET_PATH", "nowhere")]);
+    insta::assert_snapshot!("what_chutes_refuses", seen.replace(&others, "<key>"));
+    assert_eq!((desk.changes(), world.hub.is_private(REPOSITORY)), (0, None));
+    assert!(desk.node.submitted().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_hangs_is_ended_with_the_push() {
+    let Some(desk) = Desk::new().await else { return };
+    let world = &desk.world;
+    let pid = world.path("pid");
+    world.write("hanging", &format!("#!/bin/sh\necho $$ > {}\necho begun\nexec sleep 600\n", pid.display()));
+    fs::set_permissions(world.path("hanging"), fs::Permissions::from_mode(0o755)).unwrap();
+    let hanging = world.path("hanging");
+    let own = [("ADIT_CHUTES", hanging.to_str().unwrap())];
+    let push = ["--model-path", "model", "--no-commit"];
+    let mut seen = String::new();
+    desk.show(&mut seen, &[&push[..], &["--build-timeout", "2"]].concat(), &own);
+    insta::assert_snapshot!(seen);
+    let gone = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", fs::read_to_string(&pid).unwrap().trim()));
+        assert!(status.as_ref().map_or(true, |status| status.contains("State:\tZ")), "{status:?}");
+    };
+    gone();
+
+    let mut command = desk.command(&push);
+    command.env(own[0].0, own[0].1);
+    let said = interrupted(command, "Building the image");
+    assert!(said.contains("step: build"), "{said}");
+    gone();
+    assert_eq!(world.hub.is_private(REPOSITORY), Some(true));
+}
+
+/// Two operators, or one with two terminals: a revision is a whole folder that somebody tried.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pushes_at_once_are_never_mixed() {
+    let world = World::new().await;
+    world.hub.repository(REPOSITORY, true);
+    let folders = ["left", "right"];
+    let running = folders.map(|name| {
+        fs::create_dir(world.path(name)).unwrap();
+        world.write(&format!("{name}/model.onnx"), &name.repeat(5_000));
+        world.write(&format!("{name}/README.md"), name);
+        let mut command = world.command(&["push", "--no-deploy", "--json", "--model-path", name]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    });
+    let mut done = 0;
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        let result: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", shown(&output)));
+        if output.status.success() {
+            done += 1;
+            continue;
+        }
+        let last = &result["steps"].as_array().unwrap().last().unwrap()["facts"];
+        let told = last.to_string();
+        assert!(told.contains("somebody else committed to the repository"), "{told}");
+    }
+    assert!(done > 0);
+    let commits = world.hub.commits(REPOSITORY);
+    assert_eq!(commits.len(), done + 1);
+    for commit in &commits[1..] {
+        let files = world.hub.files(REPOSITORY, &commit.id);
+        let name = String::from_utf8(files["README.md"].clone()).unwrap();
+        assert_eq!(files["model.onnx"], name.repeat(5_000).as_bytes());
+    }
 }
 
 /// The name that was deployed last.

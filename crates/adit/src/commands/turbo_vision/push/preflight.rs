@@ -65,10 +65,7 @@ pub(super) async fn preflight(env: &Environment, args: Push, say: &mut Say) -> R
         (None, Some(folder)) => lint::era_of(&folder),
         (None, None) => {
             let revision = args.revision.as_deref().unwrap_or("main");
-            let files = hub
-                .files(&repository, revision)
-                .await
-                .map_err(|error| Failure::from(error).and("--model-path names a folder to upload"))?;
+            let files = hub.files(&repository, revision).await?;
             let has_miner = files.iter().any(|file| file.path == lint::MINER);
             if has_miner { EraArg::Head } else { EraArg::Document }
         }
