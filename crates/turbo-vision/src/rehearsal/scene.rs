@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Era;
+use super::score_api::Shot;
 
 /// Most frames whose images are kept: each takes some MB.
 pub const MAX_IMAGES: usize = 300;
@@ -234,20 +235,20 @@ impl Scene {
         })
     }
 
-    /// Pictures, fetched or decoded from text: number, URL, base64. Each is sent as validators send it, as PNG.
+    /// Pictures, fetched or decoded from text. Each is sent as validators send it, as PNG.
     ///
     /// # Errors
     /// Where one of them cannot be had by `deadline`.
     pub async fn of_pictures(
         media: &Media,
-        pictures: Vec<(i64, Option<String>, Option<String>)>,
+        pictures: Vec<Shot>,
         mut truth: Vec<Truth>,
         deadline: Instant,
     ) -> Result<Self, SceneError> {
         let mut images = BTreeMap::new();
         let mut urls = BTreeMap::new();
-        for (number, url, text) in pictures {
-            let source = match (&text, &url) {
+        for Shot { number, url, data } in pictures {
+            let source = match (&data, &url) {
                 (Some(text), _) => PictureSource::Base64(text),
                 (None, Some(url)) => PictureSource::Url(url),
                 (None, None) => continue,

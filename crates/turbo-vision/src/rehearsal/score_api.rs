@@ -93,8 +93,19 @@ pub struct Challenge {
 pub enum Subject {
     /// A clip's URL.
     Clip(String),
-    /// Pictures: frame number, URL, base64.
-    Frames(Vec<(i64, Option<String>, Option<String>)>),
+    /// Pictures.
+    Frames(Vec<Shot>),
+}
+
+/// A frame of a challenge: one of the two says where its picture is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shot {
+    /// The frame's number.
+    pub number: i64,
+    /// The picture's URL.
+    pub url: Option<String>,
+    /// The picture in base64, which goes before the URL.
+    pub data: Option<String>,
 }
 
 impl ScoreApi<'_> {
@@ -192,7 +203,7 @@ fn challenge(answer: &Value) -> Result<Challenge, String> {
         let url = places.into_iter().find_map(text).ok_or("it has neither a video URL nor frames")?;
         let url = stable(&url);
         match picture(&url) {
-            true => Subject::Frames(vec![(0, Some(url), None)]),
+            true => Subject::Frames(vec![Shot { number: 0, url: Some(url), data: None }]),
             false => Subject::Clip(url),
         }
     } else {
@@ -211,7 +222,7 @@ fn challenge(answer: &Value) -> Result<Challenge, String> {
 
 /// Where a frame's number has the first of its names and is 0, validators look at the others; one that has no others is
 /// lost to them, and so to us.
-fn frames(payload: &Value) -> Result<Vec<(i64, Option<String>, Option<String>)>, String> {
+fn frames(payload: &Value) -> Result<Vec<Shot>, String> {
     let number = |frame: &Value| {
         let given = ["frame_id", "frameid", "id"].into_iter().map(|name| &frame[name]);
         let given: Vec<&Value> = given.filter(|value| !value.is_null()).collect();
@@ -226,11 +237,11 @@ fn frames(payload: &Value) -> Result<Vec<(i64, Option<String>, Option<String>)>,
         let url = frame["url"].as_str().filter(|url| !url.is_empty()).map(stable);
         let data = frame["data"].as_str().filter(|data| !data.is_empty()).map(str::to_owned);
         if let Some(number) = number(frame).filter(|_| url.is_some() || data.is_some()) {
-            frames.push((number, url, data));
+            frames.push(Shot { number, url, data });
         }
     }
-    frames.sort_by_key(|(number, _, _)| *number);
-    if frames.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+    frames.sort_by_key(|shot| shot.number);
+    if frames.windows(2).any(|pair| pair[0].number == pair[1].number) {
         return Err("two of its frames have one number".to_owned());
     }
     Ok(frames)
@@ -284,13 +295,20 @@ mod tests {
         assert_eq!(clip.subject, Subject::Clip("https://h/c.mp4".to_owned()));
         let picture =
             challenge(&json!({"task_id": "3", "video_url": "https://h/p.JPG?x=1", "fps": 25})).unwrap();
-        assert_eq!(picture.subject, Subject::Frames(vec![(0, Some("https://h/p.JPG?x=1".to_owned()), None)]));
+        assert_eq!(
+            picture.subject,
+            Subject::Frames(vec![Shot {
+                number: 0,
+                url: Some("https://h/p.JPG?x=1".to_owned()),
+                data: None
+            }])
+        );
         assert_eq!((picture.fps, picture.type_id), (Some(25), Value::Null));
         let frames = challenge(&json!({"payload": {"frames": [
             {"frame_id": "12", "url": "https://h/12.png"}, {"frameid": 4, "data": "AAAA"}, {"id": 9}, 5,
         ]}}));
         let Subject::Frames(frames) = frames.unwrap().subject else { panic!("frames") };
-        assert_eq!(frames.iter().map(|frame| frame.0).collect::<Vec<_>>(), [4, 12]);
+        assert_eq!(frames.iter().map(|shot| shot.number).collect::<Vec<_>>(), [4, 12]);
     }
 
     #[test]
