@@ -229,7 +229,7 @@ async fn a_challenge_and_its_truth_come_from_scores_api() {
     assert!(matches!(challenge.subject, Subject::Frames(frames) if frames.len() == 1));
     let truth = api.ground_truth(91, "manak0/Detect-x").await.unwrap();
     assert_eq!(truth["annotations"][0]["frame_idx"], 2);
-    let asked = asked.lock().unwrap();
+    let asked = asked.lock().unwrap().clone();
     assert!(asked.iter().all(|(_, named, _)| *named), "{asked:?}");
     assert_eq!(asked[1].2, json!({"challenge_id": 91}));
     let other = Keypair::from_seed(&[8; 32]);
