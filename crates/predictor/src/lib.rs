@@ -1,7 +1,7 @@
 //! What a model is, and the backends that run one.
 //!
 //! A [`Predictor`] states what it needs of a clip ([`Need`]), is given a [`Task`] and yields an [`Answer`].
-//! Two backends: the built-in baseline, and a warm pool of worker processes of any language.
+//! Three backends: the built-in baseline, a warm pool of worker processes of any language, and detectors as ONNX files.
 //!
 //! Left to others: fetching and decoding (`media`), the shape of a challenge and of its response (the
 //! track), and what an answer is worth (`scoring`).
@@ -9,6 +9,7 @@
 mod answer;
 mod baseline;
 mod error;
+mod onnx;
 mod python;
 mod task;
 mod worker;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 pub use answer::{Action, Answer, Grades};
 pub use error::PredictError;
+pub use onnx::{OnnxDetector, OnnxError, find_onnx_runtime};
 pub use python::{ChuteFiles, PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
 pub use task::{Image, ImageStream, Need, Subject, Task, Wanted};
 pub use worker::{Environment, PoolStatus, WorkerConfig, WorkerPool};
@@ -29,6 +31,8 @@ pub enum Predictor {
     Baseline,
     /// Warm worker processes.
     Workers(WorkerPool),
+    /// A detector in this process, for objects only.
+    Onnx(OnnxDetector),
 }
 
 impl Predictor {
@@ -40,6 +44,7 @@ impl Predictor {
         match self {
             Self::Baseline => Some(Need::FrameCount),
             Self::Workers(pool) => pool.status().need,
+            Self::Onnx(_) => Some(Need::Images),
         }
     }
 
@@ -47,7 +52,7 @@ impl Predictor {
     #[must_use]
     pub fn ready(&self) -> bool {
         match self {
-            Self::Baseline => true,
+            Self::Baseline | Self::Onnx(_) => true,
             Self::Workers(pool) => pool.status().up > 0,
         }
     }
@@ -60,6 +65,7 @@ impl Predictor {
         match self {
             Self::Baseline => Ok(Need::FrameCount),
             Self::Workers(pool) => pool.wait_ready(deadline).await,
+            Self::Onnx(_) => Ok(Need::Images),
         }
     }
 
@@ -69,6 +75,9 @@ impl Predictor {
         match self {
             Self::Baseline => None,
             Self::Workers(pool) => pool.status().about,
+            Self::Onnx(detector) => {
+                Some(Map::from_iter([("model_loaded".to_owned(), detector.describe().into())]))
+            }
         }
     }
 
@@ -76,7 +85,7 @@ impl Predictor {
     #[must_use]
     pub fn load_failure(&self) -> Option<String> {
         match self {
-            Self::Baseline => None,
+            Self::Baseline | Self::Onnx(_) => None,
             Self::Workers(pool) => {
                 let status = pool.status();
                 status.need.is_none().then_some(status.last_failure).flatten()
@@ -95,10 +104,11 @@ impl Predictor {
         match self {
             Self::Baseline => baseline::predict(&task),
             Self::Workers(pool) => pool.predict(task, deadline).await,
+            Self::Onnx(detector) => detector.predict(task, deadline).await,
         }
     }
 
-    /// Ends the workers; every request still waiting is refused. A no-op for the baseline.
+    /// Ends the workers; every request still waiting is refused. A no-op for the others.
     pub async fn shutdown(&self) {
         if let Self::Workers(pool) = self {
             pool.shutdown().await;
@@ -111,6 +121,7 @@ impl Predictor {
         match self {
             Self::Baseline => "baseline: a pass at every 25th frame".to_owned(),
             Self::Workers(pool) => pool.describe(),
+            Self::Onnx(detector) => detector.describe(),
         }
     }
 }

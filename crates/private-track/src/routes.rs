@@ -190,7 +190,7 @@ async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {
         (true, false) => "ok",
     };
     let workers = match predictor.as_ref() {
-        Predictor::Baseline => None,
+        Predictor::Baseline | Predictor::Onnx(_) => None,
         Predictor::Workers(pool) => Some(pool.status()),
     };
     let body = json!({

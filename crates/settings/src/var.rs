@@ -262,6 +262,8 @@ declare! {
         "The Python file with `predict_actions`. Default: that path in the working directory, a parent of it, or a parent of the program.");
     PYTHON = public("ADIT_PYTHON", Adit, Commented("python3"),
         "Python interpreter for predictor.py. Default: the one of the virtual environment that sv is installed in, else python3.");
+    ONNX_RUNTIME = public("ORT_DYLIB_PATH", Adit, Commented("/usr/lib/libonnxruntime.so"),
+        "ONNX Runtime's library, for detectors as ONNX files. Default: beside the program, else that of the package onnxruntime in the virtual environment of ADIT_PYTHON.");
     WORKER_COMMAND = public("ADIT_WORKER_COMMAND", Adit, Commented("./my-model --serve"),
         "A worker in any language instead of predictor.py: program and arguments, split at blanks; see docs/worker-protocol.md.");
     WORKERS = public("ADIT_WORKERS", Adit, Commented("1"),

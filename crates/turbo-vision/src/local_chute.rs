@@ -2,7 +2,7 @@
 //! (Turbo Vision reference, sections 3 and 6).
 //!
 //! It answers as both generations of chutes do: one of the guide's files ([`Backend::Guide`]), and one of the published
-//! template with a `miner.py` ([`Backend::Miner`]). The model runs in a worker process, so that it may hang, crash or
+//! template with a `miner.py` ([`Backend::Miner`]) or a detector ([`Backend::Onnx`]). A model in Python runs in a worker process, so that it may hang, crash or
 //! print what it likes. What a model says is held to what validators read, and what is wrong is named: a chute would
 //! send it on, and validators would pass over it in silence.
 
@@ -19,7 +19,7 @@ use adit_http_server::{ListenError, Server as HttpServer};
 use adit_media::{Ffmpeg, Media, MediaLimits};
 use adit_outbound::{AddressGuard, Client, FetchError};
 use adit_predictor::{
-    ChuteFiles, Environment, PredictError, Predictor, WorkerConfig, WorkerPool, python_program,
+    ChuteFiles, Environment, OnnxDetector, PredictError, Predictor, WorkerConfig, WorkerPool, python_program,
 };
 use tokio::time::Instant;
 
@@ -34,8 +34,7 @@ pub const VIDEO_URL: &str = "https://scoredata.me/2025_03_14/35ae7a/h1_0f2ca0.mp
 /// A request's head has this long to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What runs the model. An ONNX model without any Python is to be another one of these: it would become another
-/// [`Predictor`], and nothing else here would change.
+/// What runs the model.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Backend {
@@ -46,6 +45,8 @@ pub enum Backend {
     },
     /// The guide's template files: `_load_model`, `_health`, `_predict`.
     Guide(ChuteFiles),
+    /// A detector, in this process. It answers as a `miner.py` would.
+    Onnx(OnnxDetector),
 }
 
 /// How the chute runs.
@@ -129,13 +130,18 @@ impl LocalChute {
         let http = HttpServer::bind(config.listen, HEAD_TIMEOUT).await?;
         let media =
             Media::new(Client::new(config.guard.clone())?, config.ffmpeg.clone(), MediaLimits::default());
-        let mut workers = match &config.backend {
-            Backend::Miner { folder } => WorkerConfig::miner(&config.python, folder),
-            Backend::Guide(files) => WorkerConfig::chute(&config.python, files),
+        let workers = |workers: WorkerConfig| {
+            Predictor::Workers(WorkerPool::start(WorkerConfig {
+                environment: config.environment.clone(),
+                start_limit: config.start_limit,
+                ..workers
+            }))
         };
-        workers.environment = config.environment.clone();
-        workers.start_limit = config.start_limit;
-        let predictor = Predictor::Workers(WorkerPool::start(workers));
+        let predictor = match &config.backend {
+            Backend::Miner { folder } => workers(WorkerConfig::miner(&config.python, folder)),
+            Backend::Guide(files) => workers(WorkerConfig::chute(&config.python, files)),
+            Backend::Onnx(detector) => Predictor::Onnx(detector.clone()),
+        };
         let chute = Chute::new(config, media, predictor, http.address());
         Ok(Self { http, chute: Arc::new(chute) })
     }

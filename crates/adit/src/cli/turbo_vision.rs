@@ -64,6 +64,7 @@ pub(crate) enum TurboVisionCommand {
     /// Serve the model on this host, without Chutes, a GPU or Docker
     #[command(after_help = "Examples:\n  \
         {it} --model-path ./model        # its miner.py\n  \
+        {it} --model-path best.onnx      # as Ultralytics exports a detector\n  \
         {it}                             # scorevision/chute_template's load.py and predict.py\n  \
         sv ping-chute --local && sv test-chute --local")]
     DeployLocalChute(DeployLocalChute),
@@ -331,8 +332,9 @@ pub(crate) struct ChuteLogs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeployLocalChute {
-    /// Folder with the model and its miner.py [default: the template's load.py and predict.py]
-    #[arg(long, value_name = "DIR", alias = "model_path")]
+    /// Folder with the model and its miner.py, or a detector as ONNX file, which needs no Python [default: the
+    /// template's load.py and predict.py]
+    #[arg(long, value_name = "DIR|FILE", alias = "model_path")]
     pub(crate) model_path: Option<PathBuf>,
     /// Folder with the weights, which load.py gets in place of a download from Hugging Face
     #[arg(long, value_name = "DIR", conflicts_with = "model_path")]

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use adit_media::Ffmpeg;
 use adit_outbound::AddressGuard;
-use adit_predictor::{ChuteFiles, Environment as WorkerEnvironment, python_program};
+use adit_predictor::{
+    ChuteFiles, Environment as WorkerEnvironment, OnnxDetector, OnnxError, find_onnx_runtime, python_program,
+};
 use adit_settings::{Environment, var};
 use adit_turbo_vision::local_chute::{Backend, Config, LocalChute};
 use adit_turbo_vision::names::repository;
@@ -49,13 +51,16 @@ pub(super) fn run(env: &Environment, args: &DeployLocalChute) -> Result<ExitCode
 
 fn backend_name(args: &DeployLocalChute) -> String {
     match &args.model_path {
+        Some(path) if is_onnx(path) => path.display().to_string(),
         Some(folder) => folder.join(MINER).display().to_string(),
         None => "the template's load.py".to_owned(),
     }
 }
 
 async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Failure> {
+    let python = env.path(&var::PYTHON)?.unwrap_or_else(python_program);
     let backend = match &args.model_path {
+        Some(path) if is_onnx(path) => Backend::Onnx(detector(env, path, &python).await?),
         Some(folder) => Backend::Miner { folder: with_miner(folder)? },
         None => Backend::Guide(guide(env, args)?),
     };
@@ -78,7 +83,7 @@ async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Fa
     let start = env.parsed(&var::WORKER_START_SECONDS, "a number of seconds")?;
     Ok(Config {
         listen: SocketAddr::new(args.host, port),
-        python: env.path(&var::PYTHON)?.unwrap_or_else(python_program),
+        python,
         environment: WorkerEnvironment::chosen_from(variables, &more),
         start_limit: Duration::from_secs(start),
         predict_endpoint: env.required(&var::CHUTE_PREDICT_PATH)?.to_owned(),
@@ -88,12 +93,27 @@ async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Fa
     })
 }
 
+fn is_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// A detector that runs in this process.
+async fn detector(env: &Environment, path: &Path, python: &Path) -> Result<OnnxDetector, Failure> {
+    let named = env.path(&var::ONNX_RUNTIME)?;
+    let library =
+        find_onnx_runtime(named.as_deref(), python).ok_or(OnnxError::NoLibrary).map_err(Failure::new)?;
+    let path = path.to_owned();
+    let loading = tokio::task::spawn_blocking(move || OnnxDetector::load(&path, &library));
+    loading.await.map_err(Failure::new)?.map_err(Failure::new)
+}
+
 fn with_miner(folder: &Path) -> Result<PathBuf, Failure> {
     if folder.join(MINER).is_file() {
         return Ok(std::path::absolute(folder)?);
     }
     Err(Failure::new(format!("there is no {MINER} in {}", folder.display())).hint(
-        "examples/turbo-vision has one to begin with; without --model-path the template's load.py and predict.py run",
+        "examples/turbo-vision has one to begin with; a file NAME.onnx is served as a detector; without --model-path the \
+         template's load.py and predict.py run",
     ))
 }
 
