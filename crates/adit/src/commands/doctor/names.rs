@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_near_to_nothing_gets_no_guess() {
-        let check = checked(&[], "CHUTES_API_KEY=x\n");
-        assert_eq!(check.found, "`CHUTES_API_KEY` is no setting");
+        let check = checked(&[], "SCOREVISION_SLO_MS=x\n");
+        assert_eq!(check.found, "`SCOREVISION_SLO_MS` is no setting");
     }
 }
