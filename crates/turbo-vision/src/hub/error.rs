@@ -211,22 +211,22 @@ fn when(wait: Option<Duration>) -> String {
 
 const NEW_TOKEN: &str = "make a token of the kind \"Write\" (or a fine-grained one that may write to this repository) at \
                          https://huggingface.co/settings/tokens, and set HF_TOKEN to it";
-const SAME_AGAIN: &str = "repeat the command: what is stored already is not sent again";
 
 impl HubError {
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> String {
-        match (&self.action, &self.cause) {
-            // What is only asked stores nothing.
-            (Action::Push(_), _) | (_, Cause::Storage { .. }) => self.cause.hint(),
-            (_, cause) => cause.hint().replace(SAME_AGAIN, "repeat the command"),
-        }
+        // What is only asked stores nothing.
+        let again = match self.action {
+            Action::Push(_) => "repeat the command: what is stored already is not sent again",
+            _ => "repeat the command",
+        };
+        self.cause.hint(again)
     }
 }
 
 impl Cause {
-    fn hint(&self) -> String {
+    fn hint(&self, again: &str) -> String {
         match self {
             Self::BadEndpoint(_) | Self::Unreadable { .. } => {
                 "see that the Hub's address is right (usually https://huggingface.co) and that no login page of a network \
@@ -255,8 +255,8 @@ impl Cause {
                  are never mixed"
                     .to_owned()
             }
-            Self::RateLimited { .. } => format!("wait that long, then {SAME_AGAIN}"),
-            Self::Service { .. } => format!("see https://status.huggingface.co, then {SAME_AGAIN}"),
+            Self::RateLimited { .. } => format!("wait that long, then {again}"),
+            Self::Service { .. } => format!("see https://status.huggingface.co, then {again}"),
             Self::Refused { status: 402 | 413, .. } => {
                 "see the account's storage at https://huggingface.co/settings/billing".to_owned()
             }
@@ -265,11 +265,11 @@ impl Cause {
             }
             Self::Read { .. } => "see to its owner and permissions, then push again".to_owned(),
             Self::Changed { .. } => "stop what writes to the folder, then push again".to_owned(),
-            Self::Storage { cause, .. } => cause.hint(),
-            Self::OutOfTime(_) => SAME_AGAIN.to_owned(),
+            Self::Storage { cause, .. } => cause.hint(again),
+            Self::OutOfTime(_) => again.to_owned(),
             Self::Unknown(_) => "see the newest commit on huggingface.co; pushing again makes no second one where it was made"
                 .to_owned(),
-            Self::NoAnswer(_) => format!("check the network and the Hub's address, then {SAME_AGAIN}"),
+            Self::NoAnswer(_) => format!("check the network and the Hub's address, then {again}"),
         }
     }
 }

@@ -203,15 +203,15 @@ impl Scene {
         if let Some(last) = last {
             let mut decoded = media.original_frames(url, deadline).await?;
             while let Some(frame) = decoded.next().await? {
-                let (number, is_last) = (frame.index as i64, frame.index >= last);
-                let image = Image { width, height, rgb: frame.pixels.to_vec() };
-                if keypoints || wanted.contains(&frame.index) {
+                let (number, shown) = (frame.index as i64, wanted.contains(&frame.index));
+                if keypoints || shown {
+                    let image = Image { width, height, rgb: frame.pixels.to_vec() };
                     frames.extend(image.frame().map(|frame| (number, frame)));
+                    if shown {
+                        images.insert(number, image);
+                    }
                 }
-                if wanted.contains(&frame.index) {
-                    images.insert(number, image);
-                }
-                if is_last {
+                if frame.index >= last {
                     break;
                 }
             }

@@ -27,7 +27,7 @@ pub(super) fn run(env: &Environment, args: &Lint) -> Result<ExitCode, Failure> {
         Some(id) => Some(element_in(&block_on(element::manifest(env, None))?.manifest, id)?),
     };
     let era = args.era.unwrap_or_else(|| era_of(&args.folder));
-    let findings = findings(&args.folder, era, element.as_ref())?;
+    let findings = findings(&args.folder, &selection, era, element.as_ref())?;
     let errors = count(&findings);
     if args.json {
         println!(
@@ -58,11 +58,15 @@ fn count(findings: &[Finding]) -> usize {
 }
 
 /// Of what a push takes; nobody refused a model in the guide's time.
-fn findings(folder: &Path, era: EraArg, element: Option<&Element>) -> Result<Vec<Finding>, Failure> {
+fn findings(
+    folder: &Path,
+    selection: &Selection,
+    era: EraArg,
+    element: Option<&Element>,
+) -> Result<Vec<Finding>, Failure> {
     if era == EraArg::Document {
         return Ok(Vec::new());
     }
-    let selection = Selection::of(folder).map_err(Failure::new)?;
     let files: Vec<PathBuf> = selection.files().iter().map(|file| PathBuf::from(file.path())).collect();
     lint::check(folder, &files, element).map_err(Failure::new)
 }
@@ -90,6 +94,7 @@ pub(super) fn element_in(manifest: &Manifest, id: &str) -> Result<Element, Failu
 /// Says what would be refused, and refuses to go on unless `anyway`.
 pub(super) fn before_push(
     folder: &Path,
+    selection: &Selection,
     era: EraArg,
     element: Option<&Element>,
     anyway: bool,
@@ -98,7 +103,7 @@ pub(super) fn before_push(
     if era == EraArg::Document {
         say.warn(OF_THE_GUIDE);
     }
-    let findings = findings(folder, era, element)?;
+    let findings = findings(folder, selection, era, element)?;
     let (errors, warnings): (Vec<&Finding>, Vec<&Finding>) =
         findings.iter().partition(|finding| finding.severity == Severity::Error && !anyway);
     for finding in warnings {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,10 +31,18 @@ pub(super) fn run(env: &Environment, args: &DeployLocalChute) -> Result<ExitCode
         let config = config(env, args).await?;
         let python = config.python.display().to_string();
         let chute = LocalChute::bind(config).await.map_err(Failure::new)?;
+        let mut told = pin!(told_to_stop()?);
         println!("Listening on {}: POST /health, POST /predict", chute.url());
-        let told = told_to_stop()?;
+        let what = backend_name(args);
+        let loaded = tokio::select! {
+            loaded = chute.loaded(Instant::now() + A_LONG_TIME) => loaded,
+            // A model that takes long to load is not waited for.
+            () = &mut told => {
+                chute.serve(std::future::ready(())).await;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
         // A model that does not load is said at once, and tried again as it is mended: the chute stays up.
-        let (loaded, what) = (chute.loaded(Instant::now() + A_LONG_TIME).await, backend_name(args));
         match loaded {
             Ok(()) => println!("✓ {what} is loaded"),
             Err(error) => {

@@ -72,8 +72,8 @@ pub(super) async fn preflight(env: &Environment, args: Push, say: &mut Say) -> R
     };
     let committing = if args.commits() { Some(committing(env, &args, era, say).await?) } else { None };
     let element = committing.as_ref().and_then(|(_, element)| element.as_ref());
-    if let Some(folder) = args.folder() {
-        lint::before_push(&folder, era, element, args.allow_refused, say)?;
+    if let (Some(folder), Some(selection)) = (args.folder(), &selection) {
+        lint::before_push(&folder, selection, era, element, args.allow_refused, say)?;
     }
     let account = hub.whoami().await?;
     if account.may_write(&repository) == Some(false) {
