@@ -205,6 +205,16 @@ async fn a_model_that_misbehaves_is_named_and_the_chute_stays() {
     assert!(said.contains("✗ /health failed") && said.contains("nothing_of_that_name"), "{said}");
 }
 
+/// It has a minute to load and is stopped at once; `stop` waits for 20 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chute_that_loads_for_long_can_be_stopped() {
+    let Some(python) = python() else { return };
+    let world = World::new().await;
+    world.write("model/miner.py", "import time\ntime.sleep(60)\n");
+    let served = Served::start(&world, &python, &["--model-path", "model"]);
+    assert_eq!(served.stop(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_served_is_said() {
     let world = World::new().await;
