@@ -9,6 +9,7 @@
 mod answer;
 mod baseline;
 mod error;
+mod model;
 mod onnx;
 mod python;
 mod task;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 pub use answer::{Action, Answer, Grades};
 pub use error::PredictError;
+pub use model::{Data, Element, Port, Signature, Tensor};
 pub use onnx::{OnnxDetector, OnnxError, find_onnx_runtime};
 pub use python::{ChuteFiles, PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
 pub use task::{Image, ImageStream, Need, Subject, Task, Wanted};
