@@ -24,7 +24,7 @@ pub use model::{Data, Element, Port, Signature, Tensor};
 pub use onnx::{OnnxDetector, OnnxError, find_onnx_runtime};
 pub use python::{ChuteFiles, PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
 pub use task::{Image, ImageStream, Need, Subject, Task, Wanted};
-pub use worker::{Environment, PoolStatus, WorkerConfig, WorkerPool};
+pub use worker::{Environment, Gpus, GpusError, PoolStatus, WorkerConfig, WorkerPool};
 
 /// A model, loaded once and asked many times.
 #[derive(Debug)]

@@ -218,7 +218,7 @@ fn a_worker_whose_miner_was_killed_outright_ends_by_itself() {
     let mut lines = BufReader::new(miner.stdout.take().unwrap()).lines();
     let worker: u32 = lines.next().unwrap().unwrap().parse().unwrap();
     let ready = lines.next().unwrap().unwrap();
-    assert_eq!(ready, r#"{"ready": true, "needs": "file"}"#);
+    assert_eq!(ready, r#"{"ready": true, "needs": "file", "ping": true}"#);
     miner.kill().unwrap();
     miner.wait().unwrap();
     let stat = format!("/proc/{worker}/stat");

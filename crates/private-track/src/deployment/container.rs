@@ -33,6 +33,8 @@ const PASSED: [&Var; 20] = [
     &var::CONCURRENCY,
     &var::QUEUE,
     &var::WORKER_START_SECONDS,
+    &var::WORKER_GPUS,
+    &var::WORKER_RECYCLE,
     &var::JOURNAL_BYTES,
     &var::LOG,
 ];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use adit_media::Ffmpeg;
 use adit_outbound::AddressGuard;
 use adit_predictor::{
-    ChuteFiles, Environment as WorkerEnvironment, OnnxDetector, OnnxError, find_onnx_runtime, python_program,
+    ChuteFiles, Environment as WorkerEnvironment, Gpus, OnnxDetector, OnnxError, find_onnx_runtime, python_program,
 };
 use adit_settings::{Environment, var};
 use adit_turbo_vision::local_chute::{Backend, Config, LocalChute};
@@ -95,6 +95,9 @@ async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Fa
         python,
         environment: WorkerEnvironment::chosen_from(variables, &more),
         start_limit: Duration::from_secs(start),
+        gpus: Gpus::parse(env.text(&var::WORKER_GPUS)?.unwrap_or_default(), 1)
+            .map_err(|error| Failure::new(format!("`ADIT_WORKER_GPUS`: {error}")))?,
+        recycle: env.parsed(&var::WORKER_RECYCLE, "a number of answers, or 0 for never")?,
         predict_endpoint: env.required(&var::CHUTE_PREDICT_PATH)?.to_owned(),
         video_url: args.video_url.clone(),
         guard,
