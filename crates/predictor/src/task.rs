@@ -139,7 +139,7 @@ impl fmt::Debug for ImageStream {
 }
 
 impl Subject {
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::FrameCount(_) => "the frame count",
             Self::File(_) => "a local file",
