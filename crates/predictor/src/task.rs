@@ -43,8 +43,10 @@ impl fmt::Display for Need {
         f.write_str(self.name())?;
         if let Self::Frames(format) = self {
             write!(f, " of {}x{}", format.width, format.height)?;
-            if let Sampling::PerSecond(rate) = format.sampling {
-                write!(f, ", {rate} a second")?;
+            match format.sampling {
+                Sampling::Every => {}
+                Sampling::PerSecond(rate) => write!(f, ", {rate} a second")?,
+                Sampling::Nth(n) => write!(f, ", one in {n}")?,
             }
         }
         Ok(())
