@@ -582,9 +582,7 @@ mod tests {
     #[test]
     fn gpus_that_no_worker_would_use_stop_the_start() {
         let with = |more: &[(&'static str, &'static str)]| {
-            let pairs =
-                [OPEN[0], OPEN[1], ("ADIT_WORKER_COMMAND", "cat")].into_iter().chain(more.iter().copied());
-            Config::from_settings(&Environment::from_pairs(pairs))
+            config(&[&[OPEN[0], OPEN[1], ("ADIT_WORKER_COMMAND", "cat"), ("PATH", "/bin")], more].concat())
         };
         let error = with(&[("ADIT_WORKER_GPUS", "0,1")]).unwrap_err().to_string();
         assert!(

@@ -14,7 +14,7 @@ pub const MINER_LABEL: &str = "adit.private-track.port";
 
 /// Settings that a live miner takes from the operator's. Not the predictor's, which are in the image; nor
 /// any that names a file, a wallet or a registry of this host.
-const PASSED: [&Var; 20] = [
+const PASSED: [&Var; 22] = [
     &var::NETUID,
     &var::SUBTENSOR_NETWORK,
     &var::SUBTENSOR_ADDRESS,

@@ -96,7 +96,8 @@ async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Fa
         python,
         environment: WorkerEnvironment::chosen_from(variables, &more),
         start_limit: Duration::from_secs(start),
-        gpus: Gpus::parse(env.text(&var::WORKER_GPUS)?.unwrap_or_default(), 1)
+        // The private track may have more workers: of their GPUs, the one worker here gets the first.
+        gpus: Gpus::parse(env.text(&var::WORKER_GPUS)?.unwrap_or_default(), usize::MAX)
             .map_err(|error| Failure::new(format!("`ADIT_WORKER_GPUS`: {error}")))?,
         recycle: env.parsed(&var::WORKER_RECYCLE, "a number of answers, or 0 for never")?,
         predict_endpoint: env.required(&var::CHUTE_PREDICT_PATH)?.to_owned(),
