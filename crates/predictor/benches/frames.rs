@@ -57,9 +57,8 @@ fn worker(delivery: &str) -> Predictor {
 
 async fn show(predictor: &Predictor, pixels: &Bytes) -> Answer {
     let pixels = pixels.clone();
-    let images = (0..FRAMES).map(move |frame_id| {
-        Ok(Image { frame_id, width: WIDTH, height: HEIGHT, pixels: pixels.clone() })
-    });
+    let images = (0..FRAMES)
+        .map(move |frame_id| Ok(Image { frame_id, width: WIDTH, height: HEIGHT, pixels: pixels.clone() }));
     let task = Task {
         challenge_id: "bench".to_owned(),
         wanted: Wanted::Objects { batch_size: 8, n_keypoints: 0 },

@@ -582,7 +582,9 @@ mod tests {
     #[test]
     fn gpus_that_no_worker_would_use_stop_the_start() {
         let with = |more: &[(&'static str, &'static str)]| {
-            config(&[&[OPEN[0], OPEN[1], ("ADIT_WORKER_COMMAND", "cat"), ("PATH", "/bin")], more].concat())
+            let mut pairs = vec![OPEN[0], OPEN[1], ("ADIT_WORKER_COMMAND", "cat"), ("PATH", "/bin")];
+            pairs.extend(more);
+            config(&pairs)
         };
         let error = with(&[("ADIT_WORKER_GPUS", "0,1")]).unwrap_err().to_string();
         assert!(
