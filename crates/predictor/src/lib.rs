@@ -20,7 +20,10 @@ use tokio::time::Instant;
 
 pub use answer::{Action, Answer, Grades};
 pub use error::PredictError;
-pub use model::{Data, Element, Port, Signature, Tensor};
+pub use model::{
+    Circuit, Data, Element, Failures, OipError, Port, RemoteConfig, RemoteModel, Server, ServerError,
+    ServerStatus, Signature, Tensor,
+};
 pub use onnx::{OnnxDetector, OnnxError, find_onnx_runtime};
 pub use python::{ChuteFiles, PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
 pub use task::{Image, ImageStream, Need, Subject, Task, Wanted};
