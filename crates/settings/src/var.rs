@@ -264,6 +264,10 @@ declare! {
         "Python interpreter for predictor.py. Default: the one of the virtual environment that sv is installed in, else python3.");
     ONNX_RUNTIME = public("ORT_DYLIB_PATH", Adit, Commented("/usr/lib/libonnxruntime.so"),
         "ONNX Runtime's library, for detectors as ONNX files. Default: beside the program, else that of the package onnxruntime in the virtual environment of ADIT_PYTHON.");
+    MODEL_SERVER_TOKEN = public("ADIT_MODEL_SERVER_TOKEN", Adit, Commented(""),
+        "Token that the servers of ADIT_MODEL_SERVERS ask for; each of them is sent it, as Authorization: Bearer.").secret();
+    MODEL_SERVER_SECONDS = public("ADIT_MODEL_SERVER_SECONDS", Adit, Commented("10"),
+        "Longest wait for the answer of one model server to one call, in seconds, 1 to 600; then another one is asked.").or("10");
     WORKER_COMMAND = public("ADIT_WORKER_COMMAND", Adit, Commented("./my-model --serve"),
         "A worker in any language instead of predictor.py: program and arguments, split at blanks; see docs/worker-protocol.md.");
     WORKERS = public("ADIT_WORKERS", Adit, Commented("1"),

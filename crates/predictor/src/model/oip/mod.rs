@@ -184,11 +184,10 @@ impl RemoteModel {
     ///
     /// # Errors
     /// Any [`OipError`] but those of [`RemoteModel::connect`].
-    pub async fn infer(&self, input: Tensor, deadline: Instant) -> Result<Vec<Tensor>, OipError> {
-        if let Some(what) = ports::misfit(&self.signature.input, &input) {
+    pub async fn infer(&self, input: &Arc<Tensor>, deadline: Instant) -> Result<Vec<Tensor>, OipError> {
+        if let Some(what) = ports::misfit(&self.signature.input, input) {
             return Err(OipError::Input { what });
         }
-        let input = Arc::new(input);
         let shared = &*self.shared;
         let mut call = Call::new(shared.members.len());
         // Time for two probes: a server that only stumbled is back by then.
@@ -220,7 +219,7 @@ impl RemoteModel {
             let Member { server, connection, .. } = &shared.members[place.index];
             let (index, limit) = (place.index, Instant::now() + shared.call_limit);
             let until = deadline.min(limit);
-            let answer = timeout_at(until, connection.infer(&self.signature, &input, until)).await;
+            let answer = timeout_at(until, connection.infer(&self.signature, input, until)).await;
             let failure = match answer {
                 Ok(Ok(outputs)) => {
                     place.end(Outcome::Answered);
