@@ -66,8 +66,8 @@ impl FrameFormat {
     /// it is ready.
     ///
     /// # Errors
-    /// `Unsupported` for frames without pixels and for a rate outside 0.001 to 1,000,000 a second, `TooLarge`
-    /// for frames of more than [`MediaLimits::max_pixels`].
+    /// `Unsupported` for frames without pixels, for a rate outside 0.001 to 1,000,000 a second and for every
+    /// 0th frame, `TooLarge` for frames of more than [`MediaLimits::max_pixels`].
     pub fn check(&self, limits: &MediaLimits) -> Result<(), MediaError> {
         let pixels = u64::from(self.width) * u64::from(self.height);
         if pixels == 0 {

@@ -1,7 +1,8 @@
 //! What a model is, and the backends that run one.
 //!
 //! A [`Predictor`] states what it needs of a clip ([`Need`]), is given a [`Task`] and yields an [`Answer`].
-//! Three backends: the built-in baseline, a warm pool of worker processes of any language, and detectors as ONNX files.
+//! Three backends: the built-in baseline, a warm pool of worker processes of any language, and a model beside its
+//! `model.toml`, which ONNX Runtime runs in this process.
 //!
 //! Left to others: fetching and decoding (`media`), the shape of a challenge and of its response (the
 //! track), and what an answer is worth (`scoring`).
@@ -10,7 +11,6 @@ mod answer;
 mod baseline;
 mod error;
 mod model;
-mod onnx;
 mod python;
 mod task;
 mod worker;
@@ -21,10 +21,11 @@ use tokio::time::Instant;
 pub use answer::{Action, Answer, Grades};
 pub use error::PredictError;
 pub use model::{
-    Circuit, Data, Element, Failures, OipError, Port, RemoteConfig, RemoteModel, Server, ServerError,
-    ServerStatus, Signature, Tensor,
+    Activation, Circuit, ClipSpec, Data, Element, Failures, Head, InputSpec, Kind, Layout, MODEL_FILE, Model,
+    ModelCheck, ModelError, ModelSpec, ObjectsSpec, OipError, OnnxConfig, OnnxError, Port, Provider,
+    RemoteConfig, RemoteModel, Runner, Server, ServerError, ServerStatus, Signature, SpecError, SpottingSpec,
+    Tensor, find_onnx_runtime, write_thresholds,
 };
-pub use onnx::{OnnxDetector, OnnxError, find_onnx_runtime};
 pub use python::{ChuteFiles, PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
 pub use task::{Image, ImageStream, Need, Subject, Task, Wanted};
 pub use worker::{Environment, PoolStatus, WorkerConfig, WorkerPool};
@@ -36,8 +37,8 @@ pub enum Predictor {
     Baseline,
     /// Warm worker processes.
     Workers(WorkerPool),
-    /// A detector in this process, for objects only.
-    Onnx(OnnxDetector),
+    /// A model beside its `model.toml`.
+    Model(Model),
 }
 
 impl Predictor {
@@ -49,7 +50,7 @@ impl Predictor {
         match self {
             Self::Baseline => Some(Need::FrameCount),
             Self::Workers(pool) => pool.status().need,
-            Self::Onnx(_) => Some(Need::Images),
+            Self::Model(model) => Some(model.need()),
         }
     }
 
@@ -57,8 +58,9 @@ impl Predictor {
     #[must_use]
     pub fn ready(&self) -> bool {
         match self {
-            Self::Baseline | Self::Onnx(_) => true,
+            Self::Baseline => true,
             Self::Workers(pool) => pool.status().up > 0,
+            Self::Model(model) => model.ready(),
         }
     }
 
@@ -70,7 +72,7 @@ impl Predictor {
         match self {
             Self::Baseline => Ok(Need::FrameCount),
             Self::Workers(pool) => pool.wait_ready(deadline).await,
-            Self::Onnx(_) => Ok(Need::Images),
+            Self::Model(model) => Ok(model.need()),
         }
     }
 
@@ -80,8 +82,8 @@ impl Predictor {
         match self {
             Self::Baseline => None,
             Self::Workers(pool) => pool.status().about,
-            Self::Onnx(detector) => {
-                Some(Map::from_iter([("model_loaded".to_owned(), detector.describe().into())]))
+            Self::Model(model) => {
+                Some(Map::from_iter([("model_loaded".to_owned(), model.describe().into())]))
             }
         }
     }
@@ -90,7 +92,7 @@ impl Predictor {
     #[must_use]
     pub fn load_failure(&self) -> Option<String> {
         match self {
-            Self::Baseline | Self::Onnx(_) => None,
+            Self::Baseline | Self::Model(_) => None,
             Self::Workers(pool) => {
                 let status = pool.status();
                 status.need.is_none().then_some(status.last_failure).flatten()
@@ -109,7 +111,7 @@ impl Predictor {
         match self {
             Self::Baseline => baseline::predict(&task),
             Self::Workers(pool) => pool.predict(task, deadline).await,
-            Self::Onnx(detector) => detector.predict(task, deadline).await,
+            Self::Model(model) => model.predict(task, deadline).await,
         }
     }
 
@@ -126,7 +128,7 @@ impl Predictor {
         match self {
             Self::Baseline => "baseline: a pass at every 25th frame".to_owned(),
             Self::Workers(pool) => pool.describe(),
-            Self::Onnx(detector) => detector.describe(),
+            Self::Model(model) => model.describe(),
         }
     }
 }
