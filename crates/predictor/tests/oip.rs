@@ -234,7 +234,7 @@ async fn each_fault_of_a_server_has_its_words() {
 
 #[tokio::test]
 async fn numbers_that_json_has_no_word_for_are_answered_clearly() {
-    for word in ["NaN", "-Infinity", "null"] {
+    for word in ["NaN", "Infinity", "null"] {
         let body = format!(
             r#"{{"outputs":[{{"name":"y","datatype":"FP32","shape":[1,4],"data":[1,{word},2,3]}}]}}"#
         );

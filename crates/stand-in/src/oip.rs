@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 
 /// Largest body of a call, in bytes.
@@ -241,7 +241,7 @@ async fn serve(socket: TcpStream, state: Arc<State>) {
     }
 }
 
-type Body = StreamBody<stream::Iter<std::vec::IntoIter<io::Result<Frame<Bytes>>>>>;
+type Body = StreamBody<stream::BoxStream<'static, io::Result<Frame<Bytes>>>>;
 
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let grpc = request.version() == Version::HTTP_2;
@@ -317,12 +317,15 @@ async fn infer(served: &Served, grpc: bool, headers: &HeaderMap, body: &[u8]) ->
         Reply::Refused { status, code, text } => Ok(refused(grpc, *status, *code, text)),
         Reply::Half => {
             let frames = doubled(None).into_body();
-            let bytes = frames.collect().await?.to_bytes();
-            let half = Ok(Frame::data(bytes.slice(..bytes.len() / 2)));
-            let mut response = Response::new(StreamBody::new(stream::iter(vec![
-                half,
-                Err(io::Error::other("half is enough")),
-            ])));
+            let bytes = BodyExt::collect(frames).await?.to_bytes();
+            let half = bytes.slice(..bytes.len() / 2);
+            let broken = async {
+                // The half goes out first.
+                yield_now().await;
+                Err(io::Error::other("half is enough"))
+            };
+            let frames = stream::iter([Ok(Frame::data(half))]).chain(stream::once(broken));
+            let mut response = Response::new(StreamBody::new(frames.boxed()));
             response.headers_mut().insert("content-length", HeaderValue::from(bytes.len()));
             Ok(response)
         }
@@ -340,7 +343,7 @@ fn whole(
 ) -> Response<Body> {
     let mut frames = vec![Ok(Frame::data(body))];
     frames.extend(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
-    let mut response = Response::new(StreamBody::new(stream::iter(frames)));
+    let mut response = Response::new(StreamBody::new(stream::iter(frames).boxed()));
     *response.status_mut() = status;
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::try_from(value) {

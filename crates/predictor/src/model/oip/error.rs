@@ -114,10 +114,7 @@ impl fmt::Display for Failure {
             Self::Busy { said, .. } => write!(f, "is busy: {said}"),
             Self::Broken(what) => f.write_str(what),
             Self::Slow(limit) => write!(f, "had no answer within {:.1} s", limit.as_secs_f32()),
-            Self::Wrong(what) => write!(
-                f,
-                "gave an answer that cannot be used: {what}; the model there may have been replaced, or breaks the protocol"
-            ),
+            Self::Wrong(what) => write!(f, "gave an answer that cannot be used: {what}"),
             Self::Unusable(what) => write!(f, "serves a model that cannot be used: {what}"),
         }
     }

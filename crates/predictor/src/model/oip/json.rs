@@ -177,7 +177,9 @@ impl<'de> Visitor<'de> for Collect<'_> {
 
     // What several JSON writers of Python make of it.
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        Err(E::custom("a null among the numbers: the model put out a NaN or infinity"))
+        Err(E::custom(
+            "a null among the numbers: the model put out a NaN or infinity, so look at its input and weights",
+        ))
     }
 }
 
@@ -274,11 +276,11 @@ pub(super) fn said(body: &[u8]) -> String {
 fn parsed<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(json).map_err(|error| {
         // Python's own writer has these words, which JSON has not.
-        let words = ["NaN", "Infinity", "-Infinity"];
+        let words = ["NaN", "Infinity"];
         let at = json.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
         let rest = at.and_then(|line| line.get(error.column().saturating_sub(1)..)).unwrap_or_default();
         Failure::Wrong(match words.iter().find(|word| rest.starts_with(word.as_bytes())) {
-            Some(word) => format!("{word} among the numbers: the model put out a NaN or infinity"),
+            Some(word) => format!("{word} among the numbers: the model put out a NaN or infinity, so look at its input and weights"),
             None if error.is_data() => shown(&error.to_string()),
             None => format!(
                 "it is no JSON ({error}): {}",
@@ -326,7 +328,7 @@ mod tests {
     fn what_is_no_answer_is_refused_with_what_is_wrong() {
         for (body, why) in [
             (with_data("[1, NaN, 3, 4]"), "NaN among the numbers"),
-            (with_data("[\n1, 2, \n-Infinity, 4]"), "-Infinity among the numbers"),
+            (with_data("[\n1, 2, \n-Infinity, 4]"), "Infinity among the numbers"),
             (with_data("[1, Infinity]"), "Infinity among the numbers"),
             (with_data("[1, null, 3, 4]"), "null among the numbers"),
             (with_data("[1, 1e39, 3, 4]"), "no 32-bit float"),

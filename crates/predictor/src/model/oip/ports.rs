@@ -3,6 +3,9 @@
 use super::super::tensor::{Data, Element, Port, Signature, Tensor};
 use super::error::{Failure, shown};
 
+/// What to look at where an answer is another than the metadata promised.
+const REPLACED: &str = "the model there may have been replaced since the start";
+
 /// A tensor as metadata describe it.
 #[derive(Debug, Clone)]
 pub(super) struct Described {
@@ -114,7 +117,7 @@ pub(super) fn in_order(
         let Some(at) = found.iter().position(|(described, _)| described.name == port.name) else {
             let names: Vec<String> = found.iter().map(|(described, _)| shown(&described.name)).collect();
             return Err(Failure::Wrong(format!(
-                "it has no output {} (others: {:.200})",
+                "it has no output {} (others: {:.200}); {REPLACED}",
                 port.name,
                 names.join(", ")
             )));
@@ -127,7 +130,7 @@ pub(super) fn in_order(
 
 /// The output that `port` describes.
 fn output(port: &Port, found: &Described, elements: Elements<'_>) -> Result<Tensor, Failure> {
-    let wrong = |what: String| Failure::Wrong(format!("its output {} {what}", port.name));
+    let wrong = |what: String| Failure::Wrong(format!("its output {} {what}; {REPLACED}", port.name));
     let expected = datatype(port.element);
     if found.datatype != expected {
         return Err(wrong(format!("is of {} and not of {expected}", shown(&found.datatype))));
