@@ -4,6 +4,7 @@
 
 mod clips;
 mod frames;
+mod odd;
 mod pictures;
 mod probe;
 mod tables;
