@@ -101,9 +101,9 @@ class Graph:
 # Frames in a window, and their size. A ball of 2.8 pixels is enough to see where it is to a tenth of one.
 SPAN, WIDE, HIGH = 64, 128, 72
 
-# At 25 frames a second: in one frame a ball at a foot moves with its player, at most 0.15 m; one that flies moves 2 to
-# 5 m; a kick-off after a goal puts it 40 m and more elsewhere.
-AT_FOOT, FLYING, FASTEST, CUT = 0.4, 0.8, 10.0, 11.0
+# At 25 frames a second: in one frame a ball at a foot moves with its player, at most 0.15 m, which after H.264 looks like
+# up to 0.4 m; one that flies moves 2 to 5 m; a kick-off after a goal puts it 40 m and more elsewhere.
+AT_FOOT, FLYING, FASTEST, CUT = 0.45, 0.85, 10.0, 11.0
 
 # A flight takes at most 15 frames. Where it leads after those, from the middle of the pitch along: a shot goes 54 m or
 # more, into the goal, a pass (which may be over sooner) at most 37 m.
