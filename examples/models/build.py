@@ -182,9 +182,100 @@ def spotter():
     return g.model("spotter", [("frames", ["N", SPAN, 3, HIGH, WIDE])], [("actions", ["N", SPAN, 4])])
 
 
+# --- The detector -------------------------------------------------------------------------------------------------
+
+# What it sees an image in, and how many pixels a metre and the radius of a disc are there, where the image is of 16:9.
+ACROSS, DOWN = 640, 360
+SCALE = DOWN / METRES_HIGH
+DISC = RADIUS * SCALE
+
+# Discs are looked for at every second pixel each way. The template reaches a little beyond a disc.
+STEP, REACH = 2, 8
+PLACES_ACROSS, PLACES_DOWN = ACROSS // STEP, DOWN // STEP
+
+# Discs of one colour are never closer than this, in places each way.
+APART = 4
+
+# Most of one colour: a team has six.
+MOST = 8
+
+# What part of a disc is seen: nothing from the first on, all of it from the second on.
+SEEN_AT_ALL, SEEN_WELL = 0.52, 0.72
+
+# How far along from the middle of the pitch players go, and where keepers begin.
+PLAYERS, KEEPERS = 36.0, 40.0
+
+
+def detector():
+    """Images `[N, 3, 360, 640]` of RGB from 0 to 1; `[N, 7, 24]`: centre, size, and the scores of ball, keeper, player.
+
+    24 is 8 of each colour, most of them with scores of 0.
+    """
+    g = Graph()
+    # How red, white and blue each pixel is, 0 to 1. White is more than the lines are.
+    colours = g.floats([3, 3, 1, 1], [2.0, -2.0, 0.0, 4.6, 9.0, 1.8, -2.5, 0.0, 2.5])
+    colours = g.node("Conv", "images", colours, g.floats([3], [-0.1, -13.15, -0.38]))
+    colours = g.node("Clip", colours, g.floats([], [0.0]), g.floats([], [1.0]))
+    # The ball is drawn over all, the white team over the blue one. So where it is red there may be a player behind, and
+    # where it is white a blue one: that counts half.
+    behind = g.floats([3, 3, 1, 1], [1.0, 0.0, 0.0, 0.5, 1.0, 0.0, 0.5, 0.5, 1.0])
+    evidence = g.node("Conv", colours, behind)
+
+    # The mean of it over a disc around each place.
+    disc = template()
+    seen = g.node("Conv", evidence, g.floats([3, 1, 17, 17], disc * 3), group=3, pads=[REACH] * 4, strides=[STEP] * 2)
+    best = g.node("MaxPool", seen, kernel_shape=[2 * APART + 1] * 2, pads=[APART] * 4)
+    peak = g.node("Cast", g.node("Equal", seen, best), to=FLOAT)
+    scores = g.node("Mul", g.ramp(seen, SEEN_AT_ALL, SEEN_WELL), peak)
+
+    # Between the places: a disc that is moved loses 2 / (pi * radius) of its area a pixel, on either side of its own place
+    # alike, so the difference of the two neighbours says where it is.
+    slope = 2 * STEP / (3.141592653589793 * DISC)
+    difference = [-STEP / (2 * slope), 0.0, STEP / (2 * slope)]
+    shift_x = g.node("Conv", seen, g.floats([3, 1, 1, 3], difference * 3), group=3, pads=[0, 1, 0, 1])
+    shift_y = g.node("Conv", seen, g.floats([3, 1, 3, 1], difference * 3), group=3, pads=[1, 0, 1, 0])
+
+    # The best of each colour.
+    flat = g.integers(0, 3, PLACES_ACROSS * PLACES_DOWN)
+    score, at = g.node("TopK", g.node("Reshape", scores, flat), g.integers(MOST), outputs=2, axis=2)
+
+    def place(shift, line):
+        shift = g.node("GatherElements", g.node("Reshape", shift, flat), at, axis=2)
+        shift = g.node("Clip", shift, g.floats([], [-float(STEP)]), g.floats([], [float(STEP)]))
+        middle = g.node("Mul", g.node("Cast", line, to=FLOAT), g.floats([], [float(STEP)]))
+        return g.node("Add", g.node("Add", middle, g.floats([], [0.5])), shift)
+
+    x = place(shift_x, g.node("Mod", at, g.integers(PLACES_ACROSS)))
+    y = place(shift_y, g.node("Div", at, g.integers(PLACES_ACROSS)))
+    size = g.node("Add", g.node("Mul", score, g.floats([], [0.0])), g.floats([], [2 * DISC]))
+
+    # What is red is the ball; others are keepers or not by where they are.
+    from_middle = g.node("Abs", g.node("Sub", x, g.floats([], [ACROSS / 2])))
+    keeper = g.ramp(from_middle, PLAYERS * SCALE, KEEPERS * SCALE)
+    ball = g.node("Mul", score, g.floats([1, 3, 1], [1.0, 0.0, 0.0]))
+    someone = g.node("Mul", score, g.floats([1, 3, 1], [0.0, 1.0, 1.0]))
+    keepers = g.node("Mul", someone, keeper)
+    rows = [x, y, size, size, ball, keepers, g.node("Sub", someone, keepers)]
+    rows = [g.node("Reshape", row, g.integers(0, 1, 3 * MOST)) for row in rows]
+    g.node("Concat", *rows, name="boxes", axis=1)
+    return g.model("detector", [("images", ["N", 3, DOWN, ACROSS])], [("boxes", ["N", 7, 3 * MOST])])
+
+
+def template():
+    """What part of each pixel around its middle a disc covers, as parts of its whole area."""
+    fine = 8  # points a pixel, each way
+    ticks = [(at + 0.5) / fine - REACH - 0.5 for at in range(fine * (2 * REACH + 1))]
+    covered = [0] * (2 * REACH + 1) ** 2
+    for row, y in enumerate(ticks):
+        for column, x in enumerate(ticks):
+            if x * x + y * y <= DISC * DISC:
+                covered[row // fine * (2 * REACH + 1) + column // fine] += 1
+    return [part / sum(covered) for part in covered]
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
-    for name, model in [("spotter", spotter())]:
+    for name, model in (("spotter", spotter()), ("detector", detector())):
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "model.onnx").write_bytes(model)
 
