@@ -11,8 +11,9 @@ use adit_chain::{ChainStakes, EndpointError, Endpoints, FollowError, Netuid, Sta
 use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
-    Environment as WorkerEnvironment, Gpus, GpusError, ModelSpec, OnnxConfig, OnnxError, Provider, Runner,
-    SpecError, Wanted, WorkerConfig, find_onnx_runtime, find_predictor_file, python_program,
+    Environment as WorkerEnvironment, Gpus, GpusError, ModelSpec, OnnxConfig, OnnxError, Provider,
+    RemoteConfig, Runner, Server as ModelServer, ServerError, SpecError, Wanted, WorkerConfig,
+    find_onnx_runtime, find_predictor_file, python_program,
 };
 use adit_settings::{Environment, SettingError, Var, var};
 
@@ -160,6 +161,9 @@ pub enum ConfigError {
     /// `ADIT_PREDICTOR=model` without a model.
     #[error("`ADIT_PREDICTOR=model` wants ADIT_MODEL, the folder of a model")]
     NoModel,
+    /// `ADIT_MODEL_SERVERS`.
+    #[error("`ADIT_MODEL_SERVERS`: {0}")]
+    Servers(#[from] ServerError),
     /// What runs the model.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -415,11 +419,22 @@ fn model(env: &Environment, folder: &Path) -> Result<PredictorChoice, ConfigErro
     Ok(PredictorChoice::Model { name: folder.display().to_string(), spec, runner: model_runner(env)? })
 }
 
-/// Who runs models in ONNX on this host.
+/// Who runs models in ONNX: the servers that are set, else this host.
 ///
 /// # Errors
 /// A setting's, or [`OnnxError::NoLibrary`].
 pub fn model_runner(env: &Environment) -> Result<Runner, ConfigError> {
+    if let Some(servers) = env.text(&var::MODEL_SERVERS)? {
+        return model_servers(env, servers).map(Runner::Servers);
+    }
+    onnx_config(env).map(Runner::Onnx)
+}
+
+/// ONNX Runtime on this host.
+///
+/// # Errors
+/// A setting's, or [`OnnxError::NoLibrary`].
+pub fn onnx_config(env: &Environment) -> Result<OnnxConfig, ConfigError> {
     let python = env.path(&var::PYTHON)?.unwrap_or_else(python_program);
     let library = find_onnx_runtime(env.path(&var::ONNX_RUNTIME)?.as_deref(), &python);
     let providers = Provider::list(env.required(&var::ONNX_PROVIDERS)?).map_err(|what| {
@@ -429,7 +444,16 @@ pub fn model_runner(env: &Environment) -> Result<Runner, ConfigError> {
         Some(_) => Some(count(env, &var::ONNX_THREADS, 1024)?),
         None => None,
     };
-    Ok(Runner::Onnx(OnnxConfig { library: library.ok_or(OnnxError::NoLibrary)?, providers, threads }))
+    Ok(OnnxConfig { library: library.ok_or(OnnxError::NoLibrary)?, providers, threads })
+}
+
+fn model_servers(env: &Environment, servers: &str) -> Result<RemoteConfig, ConfigError> {
+    let servers: Result<Vec<ModelServer>, _> =
+        servers.split(',').map(str::trim).filter(|server| !server.is_empty()).map(str::parse).collect();
+    let mut config = RemoteConfig::new(servers?);
+    config.token = env.secret(&var::MODEL_SERVER_TOKEN)?;
+    config.call_limit = Duration::from_secs(count(env, &var::MODEL_SERVER_SECONDS, 600)? as u64);
+    Ok(config)
 }
 
 fn not_found(named: Option<PathBuf>) -> String {
@@ -495,11 +519,18 @@ mod tests {
     /// Dockerfile.miner sets them so where nothing was chosen.
     #[test]
     fn what_is_set_but_empty_is_not_set() {
+        const BAKED: [&str; 7] = [
+            "ADIT_PREDICTOR",
+            "ADIT_WORKER_COMMAND",
+            "ADIT_WORKERS",
+            "ADIT_MODEL",
+            "ADIT_ONNX_PROVIDERS",
+            "ADIT_ONNX_THREADS",
+            "MINER_MODE",
+        ];
         let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let mut pairs = vec![OPEN[0], OPEN[1], ("ADIT_PREDICTOR_FILE", here), ("ADIT_PYTHON", "/bin/sh")];
-        pairs.extend(
-            ["ADIT_PREDICTOR", "ADIT_WORKER_COMMAND", "ADIT_WORKERS", "MINER_MODE"].map(|name| (name, "")),
-        );
+        pairs.extend(BAKED.map(|name| (name, "")));
         let config = config(&pairs).unwrap();
         let PredictorChoice::Workers(workers) = config.predictor else { panic!("no workers") };
         assert_eq!((workers.name.as_str(), workers.count, config.mode), (here, 1, Wanted::SoccerActions));

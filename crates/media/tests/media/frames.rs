@@ -2,22 +2,11 @@
 
 use std::time::Duration;
 
-use adit_media::{Frame, FrameFormat, FrameStream, MediaError, MediaLimits, Sampling};
+use adit_media::{Frame, FrameFormat, MediaError, MediaLimits, Sampling};
 use adit_stand_in::video_host::{Reply, VideoHost};
 use tokio::time::Instant;
 
-use crate::clips::{draw, every, made, media, media_with, noisy, numbered, per_second, shown, soon};
-
-async fn all(stream: &mut FrameStream) -> (Vec<Frame>, Result<(), MediaError>) {
-    let mut frames = Vec::new();
-    loop {
-        match stream.next().await {
-            Ok(Some(frame)) => frames.push(frame),
-            Ok(None) => return (frames, Ok(())),
-            Err(error) => return (frames, Err(error)),
-        }
-    }
-}
+use crate::clips::{all, draw, every, made, media, media_with, noisy, numbered, per_second, shown, soon};
 
 async fn decode(reply: Reply, format: FrameFormat) -> (Vec<Frame>, Result<(), MediaError>) {
     let host = VideoHost::start().await.unwrap();
