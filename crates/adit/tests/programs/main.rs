@@ -16,6 +16,7 @@ mod foreign_clips;
 mod generator;
 mod generator_kills;
 mod image;
+mod model;
 mod printed;
 mod process;
 mod serve;

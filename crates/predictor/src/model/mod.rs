@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::{Answer, Image, Need, PredictError, Subject, Task, Wanted};
 use engine::Engine;
-use objects::{MaskPrototypes, Reading, Rows};
+use objects::{Prototypes, Reading, Rows};
 use onnx::OnnxSession;
 use pipeline::Feed;
 use prepare::{Fit, Prepare};
@@ -329,7 +329,7 @@ impl Model {
         for ((frame_id, fit), values) in shown.iter().zip(objects) {
             let prototypes = masks.as_mut().and_then(|(height, width, parts)| {
                 let input = (self.prepare.width, self.prepare.height);
-                parts.next().map(|values| MaskPrototypes { height: *height, width: *width, values, input })
+                parts.next().map(|values| Prototypes { height: *height, width: *width, values, input })
             });
             let rows = Rows { rows, columns, values };
             frames.push(reading.frame(*frame_id, fit, (rows, prototypes), n_keypoints)?);
