@@ -350,7 +350,7 @@ fn parts<'a>(
     };
     let part: usize = shape.iter().product();
     let fits = output.shape.first().is_some_and(|places| *places >= count) && values.len() >= part * count;
-    if part == 0 || !fits || values.len() % part != 0 {
+    if part == 0 || !fits || !values.len().is_multiple_of(part) {
         return Err(format!(
             "it gave an output {:?} where {count} of {shape:?} were asked for",
             output.shape
@@ -519,7 +519,7 @@ fn output_of(
     if classes != labels {
         return Err(format!("its output is {shape:?}, of {classes} labels, and labels has {labels} names"));
     }
-    if steps == 0 || prepare.frames % steps != 0 {
+    if steps == 0 || !prepare.frames.is_multiple_of(steps) {
         return Err(format!(
             "its output is {shape:?}: {steps} steps do not divide clip.length, {}",
             prepare.frames
