@@ -11,7 +11,8 @@ use adit_chain::{ChainStakes, EndpointError, Endpoints, FollowError, Netuid, Sta
 use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
-    Environment as WorkerEnvironment, Wanted, WorkerConfig, find_predictor_file, python_program,
+    Environment as WorkerEnvironment, Predictor, Wanted, WorkerConfig, WorkerPool, find_predictor_file,
+    python_program,
 };
 use adit_settings::{Environment, SettingError, Var, var};
 
@@ -88,12 +89,53 @@ pub enum PredictorChoice {
 }
 
 impl PredictorChoice {
+    /// Starts it, and says how long loading may take. Workers load in the background; must be called inside a tokio
+    /// runtime.
+    #[must_use]
+    pub fn start(self) -> (Predictor, Duration) {
+        match self {
+            Self::Baseline => (Predictor::Baseline, Duration::ZERO),
+            Self::Workers(workers) => {
+                let limit = workers.start_limit;
+                (Predictor::Workers(WorkerPool::start(workers)), limit)
+            }
+        }
+    }
+
     /// What the log and the record call it.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Baseline => "baseline",
             Self::Workers(workers) => &workers.name,
         }
+    }
+}
+
+/// What answers and under which limits, for whoever asks it without a server.
+#[derive(Debug, Clone)]
+pub struct Answering {
+    /// What answers.
+    pub predictor: PredictorChoice,
+    /// Time for one challenge.
+    pub deadline: Duration,
+    /// Largest clip in bytes.
+    pub max_clip_bytes: u64,
+    /// The ffmpeg program.
+    pub ffmpeg: PathBuf,
+}
+
+impl Answering {
+    /// As `sv serve` would answer a validator. Who may call does not matter, so neither wallet nor chain is looked at.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn from_settings(env: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            predictor: predictor(env)?,
+            deadline: deadline(env, LIVE_DEADLINE)?,
+            max_clip_bytes: count(env, &var::MAX_CLIP_BYTES, 1 << 40)? as u64,
+            ffmpeg: env.path(&var::FFMPEG)?.unwrap_or_default(),
+        })
     }
 }
 
@@ -216,10 +258,7 @@ impl Config {
             stake_max_age: Duration::from_secs(count(env, &var::STAKE_TABLE_MAX_AGE, 1 << 32)? as u64),
             guard,
             max_clip_bytes: count(env, &var::MAX_CLIP_BYTES, 1 << 40)? as u64,
-            deadline: match env.text(&var::DEADLINE_SECONDS)? {
-                None => default_deadline,
-                Some(_) => seconds(env, &var::DEADLINE_SECONDS)?,
-            },
+            deadline: deadline(env, default_deadline)?,
             concurrency: count(env, &var::CONCURRENCY, MOST_AT_ONCE)?,
             queue: queue(env)?,
             mode: mode(env)?,
@@ -242,6 +281,13 @@ fn count(env: &Environment, var: &'static Var, most: usize) -> Result<usize, Set
 /// Whole seconds, at most an hour: a deadline beyond that is a mistake.
 fn seconds(env: &Environment, var: &'static Var) -> Result<Duration, SettingError> {
     Ok(Duration::from_secs(count(env, var, 3600)? as u64))
+}
+
+fn deadline(env: &Environment, default: Duration) -> Result<Duration, SettingError> {
+    match env.text(&var::DEADLINE_SECONDS)? {
+        None => Ok(default),
+        Some(_) => seconds(env, &var::DEADLINE_SECONDS),
+    }
 }
 
 fn queue(env: &Environment) -> Result<usize, SettingError> {

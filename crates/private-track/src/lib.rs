@@ -13,6 +13,7 @@ mod challenge;
 mod config;
 pub mod deployment;
 mod docs;
+pub mod evaluation;
 mod metrics;
 mod record;
 pub mod rehearsal;
@@ -21,6 +22,6 @@ mod server;
 pub mod spot_check;
 pub mod wire;
 
-pub use config::{Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, own_hotkey};
+pub use config::{Answering, Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, own_hotkey};
 pub use record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
 pub use server::{Server, StartError};
