@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_predictor::Predictor;
 use adit_private_track::Answering;
 use adit_private_track::evaluation::figures::{ActionFigures, Figures};
 use adit_private_track::evaluation::folder::{Folder, Problem};
