@@ -20,6 +20,8 @@ test: export ADIT_TEST_PYTHON := $(TARGET)/test-venv/bin/python
 # Bittensor's SDK apart, as it brings much of its own.
 test: export ADIT_TEST_SDK_PYTHON := $(TARGET)/sdk-venv/bin/python
 test: export ADIT_TEST_CHUTES := $(TARGET)/chutes-venv/bin/chutes
+# What serves models over the Open Inference Protocol.
+test: export ADIT_TEST_OIP_PYTHON := $(TARGET)/oip-venv/bin/python
 test: export ADIT_TEST_PM2 := $(TARGET)/pm2/node_modules/.bin/pm2
 test: ## Run the whole suite (ADIT_CI=1: a test that would be skipped fails)
 	@scripts/setup test

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::pin};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tempfile::TempPath;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -12,8 +12,9 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    ClipInfo, Ffmpeg, MediaError, MediaLimits, Sampling,
+    ClipInfo, Ffmpeg, FourCc, MediaError, MediaLimits, Sampling,
     ffmpeg::{ChildLimits, Input, Process},
+    pool::{Buffer, Pool},
     sampling::Plan,
     source::Samples,
 };
@@ -36,12 +37,33 @@ pub(crate) enum Scaling {
 }
 
 impl Scaling {
-    fn flags(self) -> &'static str {
+    /// The decoder's filters that make a coded picture of this codec one of this size.
+    fn filters(self, codec: FourCc, width: u32, height: u32) -> String {
         match self {
-            Self::Exact => "bicubic+bitexact+accurate_rnd",
-            Self::OpenCv => "bicubic",
+            Self::Exact => format!("scale={width}:{height}:flags=bicubic+bitexact+accurate_rnd"),
+            Self::OpenCv => {
+                // OpenCV reads the place of colours between pixels from the picture, and these codecs say
+                // `left` where a clip does not say otherwise. The scaler rounds the two orders of colours
+                // differently, so OpenCV's is made first.
+                let left = match &codec.0 {
+                    b"av01" | b"vp09" => "",
+                    _ => ":in_h_chr_pos=0",
+                };
+                format!("scale={width}:{height}:flags=bicubic{left},format=bgr24")
+            }
         }
     }
+}
+
+/// The filter that turns pictures by so many quarters clockwise, if one is needed.
+fn turn(quarters: u8) -> Option<String> {
+    let filter = match quarters {
+        1 => "transpose=clock",
+        2 => "hflip,vflip",
+        3 => "transpose=cclock",
+        _ => return None,
+    };
+    Some(filter.to_owned())
 }
 
 /// Which frames are wanted, and at what size.
@@ -66,8 +88,8 @@ impl FrameFormat {
     /// it is ready.
     ///
     /// # Errors
-    /// `Unsupported` for frames without pixels and for a rate outside 0.001 to 1,000,000 a second, `TooLarge`
-    /// for frames of more than [`MediaLimits::max_pixels`].
+    /// `Unsupported` for frames without pixels, for a rate outside 0.001 to 1,000,000 a second and for every
+    /// 0th frame, `TooLarge` for frames of more than [`MediaLimits::max_pixels`].
     pub fn check(&self, limits: &MediaLimits) -> Result<(), MediaError> {
         let pixels = u64::from(self.width) * u64::from(self.height);
         if pixels == 0 {
@@ -148,11 +170,14 @@ pub(crate) async fn decode(
     deadline: Instant,
 ) -> Result<FrameStream, MediaError> {
     let plan = Plan::new(format.sampling, info.frame_rate)?;
-    let mut process = start(ffmpeg, limits, plan, (format, scaling), &feed, deadline).await?;
+    let filters = filters(plan, &info, format, scaling);
+    let mut process = start(ffmpeg, limits, &filters, &feed, deadline).await?;
     let input = process.take_input();
     let ahead = (AHEAD / format.frame_bytes()).clamp(1, AHEAD_FRAMES);
     let (sender, frames) = mpsc::channel(ahead);
-    let decoding = Decoding { plan, promised: info.presented.map(|frames| plan.count(frames)), format };
+    let promised = info.presented.map(|frames| plan.count(frames));
+    // Those that wait, the one that is being filled and the one that is being looked at.
+    let decoding = Decoding { plan, promised, pool: Pool::new(format.frame_bytes(), ahead + 2) };
     let task = tokio::spawn(async move {
         // A spooled file lives as long as the feed does, that is, as long as its decoder.
         let mut feed = feed;
@@ -161,11 +186,21 @@ pub(crate) async fn decode(
     Ok(FrameStream { info, format, frames, decoding: Some(AbortOnDropHandle::new(task)) })
 }
 
+/// The filters between a coded picture and a frame. Only wanted pictures are scaled, and only then turned:
+/// most often they are smaller then.
+fn filters(plan: Plan, info: &ClipInfo, format: FrameFormat, scaling: Scaling) -> String {
+    let FrameFormat { mut width, mut height, .. } = format;
+    if info.quarter_turns % 2 == 1 {
+        (width, height) = (height, width);
+    }
+    let scale = scaling.filters(info.codec, width, height);
+    plan.filter().into_iter().chain([scale]).chain(turn(info.quarter_turns)).collect::<Vec<_>>().join(",")
+}
+
 async fn start(
     ffmpeg: &Ffmpeg,
     limits: &MediaLimits,
-    plan: Plan,
-    (format, scaling): (FrameFormat, Scaling),
+    filters: &str,
     feed: &Feed,
     deadline: Instant,
 ) -> Result<Process, MediaError> {
@@ -178,17 +213,16 @@ async fn start(
     };
     let threads = limits.decoder_threads.max(1).to_string();
     let max_pixels = limits.max_pixels.to_string();
-    let FrameFormat { width, height, .. } = format;
-    let scale = format!("scale={width}:{height}:flags={}", scaling.flags());
-    let filters = plan.filter().into_iter().chain([scale]).collect::<Vec<_>>().join(",");
     let arguments = [
         // Errors end the decoder: a damaged frame is never papered over. (`-err_detect explode` would also
         // end it for bookkeeping errors in sound clips, such as those that were cut without re-encoding.)
         // One filter graph to the end: a new one for each picture size would count frames from 0 again.
         &["-xerror", "-reinit_filter", "0"][..],
         &["-protocol_whitelist", protocol, "-codec_whitelist", DECODERS],
-        &["-max_pixels", &max_pixels, "-threads", &threads, "-f", "mov", "-i", &input],
-        &["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", &filters],
+        // What turns the pictures is among the filters: the decoder would also mirror them, and turn them by a
+        // few degrees, and do so before it leaves out those that are not wanted.
+        &["-noautorotate", "-max_pixels", &max_pixels, "-threads", &threads, "-f", "mov", "-i", &input],
+        &["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", filters],
         &ffmpeg.passthrough().await?,
         &["-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"],
     ]
@@ -210,7 +244,7 @@ async fn write(feed: &mut Feed, mut input: Input) -> Result<(), MediaError> {
 struct Decoding {
     plan: Plan,
     promised: Option<u64>,
-    format: FrameFormat,
+    pool: Pool,
 }
 
 impl Decoding {
@@ -247,8 +281,8 @@ impl Decoding {
     ) -> Result<Result<(), String>, MediaError> {
         let stdout = &mut process.stdout;
         let read = async {
-            while let Some(pixels) = read_frame(stdout, self.format.frame_bytes()).await? {
-                let frame = Frame { index: self.plan.index(*decoded), pixels };
+            while let Some(pixels) = read_frame(stdout, self.pool.take()).await? {
+                let frame = Frame { index: self.plan.index(*decoded), pixels: pixels.freeze() };
                 *decoded += 1;
                 if sender.send(frame).await.is_err() {
                     break;
@@ -273,19 +307,19 @@ impl Decoding {
     }
 }
 
-/// One frame; `None` at the end of the output.
+/// Fills `frame`; `None` at the end of the output.
 async fn read_frame(
     output: &mut (impl AsyncRead + Unpin),
-    bytes: usize,
-) -> Result<Option<Bytes>, MediaError> {
-    let mut pixels = BytesMut::with_capacity(bytes);
-    let mut output = output.take(bytes as u64);
-    while pixels.len() < bytes {
-        let read = output.read_buf(&mut pixels).await;
-        if read.map_err(|error| MediaError::Program(format!("cannot be read: {error}")))? == 0 {
+    mut frame: Buffer,
+) -> Result<Option<Buffer>, MediaError> {
+    let mut filled = 0;
+    while filled < frame.len() {
+        let read = output.read(&mut frame[filled..]).await;
+        match read.map_err(|error| MediaError::Program(format!("cannot be read: {error}")))? {
             // Also in the middle of a frame: the decoder's exit status says why.
-            return Ok(None);
+            0 => return Ok(None),
+            read => filled += read,
         }
     }
-    Ok(Some(pixels.freeze()))
+    Ok(Some(frame))
 }

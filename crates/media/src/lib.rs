@@ -36,6 +36,7 @@ mod limits;
 mod media;
 mod mp4;
 mod picture;
+mod pool;
 mod sampling;
 mod source;
 

@@ -146,7 +146,10 @@ impl Media {
 
     fn check_decodable(&self, info: &ClipInfo) -> Result<(), MediaError> {
         if !matches!(&info.codec.0, b"avc1" | b"avc3" | b"hvc1" | b"hev1" | b"mp4v" | b"av01" | b"vp09") {
-            return Err(MediaError::Unsupported(format!("codec {}", info.codec)));
+            return Err(MediaError::Unsupported(format!(
+                "codec {}; H.264, HEVC, MPEG-4, VP9 and AV1 are, so encode the clip as one of these",
+                info.codec
+            )));
         }
         if u64::from(info.width) * u64::from(info.height) > self.limits.max_pixels {
             return Err(MediaError::TooLarge {

@@ -10,16 +10,21 @@ pub enum Sampling {
     /// The frame nearest to each tick of a clock with this many ticks a second, by the clip's average rate;
     /// thousandths of a tick are kept. A clock as fast as the clip or faster means every frame, once.
     PerSecond(f64),
+    /// Every frame whose index is a multiple of this number, from 1: the first one and, for 3, the fourth and
+    /// the seventh.
+    Nth(u32),
 }
 
 impl Sampling {
     /// # Errors
-    /// `Unsupported` when the rate is not a positive number in the range that [`Plan`] can compute with.
+    /// `Unsupported` when the rate is not a positive number in the range that [`Plan`] can compute with, and
+    /// for every 0th frame.
     pub(crate) fn check(self) -> Result<(), MediaError> {
         match self {
             Self::PerSecond(rate) if !(0.001..=1e6).contains(&rate) => {
                 Err(MediaError::Unsupported(format!("a rate of {rate} frames a second")))
             }
+            Self::Nth(0) => Err(MediaError::Unsupported("every 0th frame".to_owned())),
             _ => Ok(()),
         }
     }
@@ -39,8 +44,12 @@ impl Plan {
     /// # Errors
     /// As [`Sampling::check`].
     pub(crate) fn new(sampling: Sampling, clip: FrameRate) -> Result<Self, MediaError> {
-        let Sampling::PerSecond(rate) = sampling else { return Ok(Self::EVERY) };
         sampling.check()?;
+        let rate = match sampling {
+            Sampling::Every => return Ok(Self::EVERY),
+            Sampling::PerSecond(rate) => rate,
+            Sampling::Nth(frames) => return Ok(Self { frames: frames.into(), ticks: 1 }),
+        };
         let thousandths = (rate * 1000.0).round() as u128;
         let (mut frames, mut ticks) = (u128::from(clip.num) * 1000, u128::from(clip.den) * thousandths);
         if frames <= ticks {
@@ -117,19 +126,41 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_0th_frame_is_refused() {
+        let error = Plan::new(Sampling::Nth(0), FrameRate { num: 25, den: 1 });
+        assert!(matches!(error, Err(MediaError::Unsupported(_))));
+    }
+
+    /// What the decoder's filter lets pass of `frames` frames, computed as the decoder does, in doubles.
+    fn selected(plan: Plan, frames: u64) -> Vec<u64> {
+        let (a, b) = (plan.frames as f64, plan.ticks as f64);
+        let passes = |n: &u64| {
+            let x = (2.0 * *n as f64 + 1.0) * b - 1.0;
+            x - (x / (2.0 * a)).floor() * (2.0 * a) < 2.0 * b
+        };
+        (0..frames).filter(passes).collect()
+    }
+
     proptest! {
         #[test]
         fn the_decoders_filter_and_the_computed_indices_agree(
             rate in 0.01f64..80.0, num in 1u64..2_000_000_000, den in 1u64..100_000_000, frames in 1u64..3000
         ) {
             let plan = plan(rate, num, den);
-            let (a, b) = (plan.frames as f64, plan.ticks as f64);
-            // As the decoder computes it, in doubles.
-            let selected = (0..frames).filter(|n| {
-                let x = (2.0 * *n as f64 + 1.0) * b - 1.0;
-                x - (x / (2.0 * a)).floor() * (2.0 * a) < 2.0 * b
-            });
-            prop_assert_eq!(selected.collect::<Vec<_>>(), indices(plan, frames));
+            prop_assert_eq!(selected(plan, frames), indices(plan, frames));
+        }
+
+        #[test]
+        fn every_nth_frame_is_the_same_whatever_the_clips_rate(
+            n in 1u32.., num in 0u64..2_000_000_000, den in 1u64..100_000_000, frames in 0u64..3000
+        ) {
+            // Large strides give one frame; half of the cases take small ones.
+            let n = if n % 2 == 0 { n } else { n % 40 + 1 };
+            let plan = Plan::new(Sampling::Nth(n), FrameRate { num, den }).unwrap();
+            prop_assert_eq!(indices(plan, frames), (0..frames).step_by(n as usize).collect::<Vec<_>>());
+            prop_assert_eq!(selected(plan, frames), indices(plan, frames));
+            prop_assert_eq!(plan == Plan::EVERY, n == 1);
         }
     }
 }

@@ -26,6 +26,9 @@ pub enum PredictError {
         /// Its number, from 0.
         worker: usize,
     },
+    /// The model was still computing at the deadline.
+    #[error("the model had no answer at the deadline: it or the clip is too much for this machine")]
+    OutOfTime,
     /// The worker ended in the middle of a request.
     #[error("worker {worker} {how} before it answered; the log has what it printed")]
     Died {

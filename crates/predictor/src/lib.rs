@@ -1,7 +1,8 @@
 //! What a model is, and the backends that run one.
 //!
 //! A [`Predictor`] states what it needs of a clip ([`Need`]), is given a [`Task`] and yields an [`Answer`].
-//! Three backends: the built-in baseline, a warm pool of worker processes of any language, and detectors as ONNX files.
+//! Three backends: the built-in baseline, a warm pool of worker processes of any language, and a model beside its
+//! `model.toml`, which ONNX Runtime runs in this process.
 //!
 //! Left to others: fetching and decoding (`media`), the shape of a challenge and of its response (the
 //! track), and what an answer is worth (`scoring`).
@@ -10,7 +11,6 @@ mod answer;
 mod baseline;
 mod error;
 mod model;
-mod onnx;
 mod python;
 mod task;
 mod worker;
@@ -20,8 +20,11 @@ use tokio::time::Instant;
 
 pub use answer::{Action, Answer, Grades};
 pub use error::PredictError;
-pub use model::{Data, Element, Port, Signature, Tensor};
-pub use onnx::{OnnxDetector, OnnxError, find_onnx_runtime};
+pub use model::{
+    Activation, ClipSpec, Data, Element, Head, InputSpec, Kind, Layout, MODEL_FILE, Model, ModelCheck,
+    ModelError, ModelSpec, ObjectsSpec, OnnxConfig, OnnxError, Port, Provider, Runner, Signature, SpecError,
+    SpottingSpec, Tensor, find_onnx_runtime, write_thresholds,
+};
 pub use python::{ChuteFiles, PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
 pub use task::{Image, ImageStream, Need, Subject, Task, Wanted};
 pub use worker::{Environment, PoolStatus, WorkerConfig, WorkerPool};
@@ -33,8 +36,8 @@ pub enum Predictor {
     Baseline,
     /// Warm worker processes.
     Workers(WorkerPool),
-    /// A detector in this process, for objects only.
-    Onnx(OnnxDetector),
+    /// A model beside its `model.toml`.
+    Model(Model),
 }
 
 impl Predictor {
@@ -46,7 +49,7 @@ impl Predictor {
         match self {
             Self::Baseline => Some(Need::FrameCount),
             Self::Workers(pool) => pool.status().need,
-            Self::Onnx(_) => Some(Need::Images),
+            Self::Model(model) => Some(model.need()),
         }
     }
 
@@ -54,8 +57,9 @@ impl Predictor {
     #[must_use]
     pub fn ready(&self) -> bool {
         match self {
-            Self::Baseline | Self::Onnx(_) => true,
+            Self::Baseline => true,
             Self::Workers(pool) => pool.status().up > 0,
+            Self::Model(model) => model.ready(),
         }
     }
 
@@ -67,7 +71,7 @@ impl Predictor {
         match self {
             Self::Baseline => Ok(Need::FrameCount),
             Self::Workers(pool) => pool.wait_ready(deadline).await,
-            Self::Onnx(_) => Ok(Need::Images),
+            Self::Model(model) => Ok(model.need()),
         }
     }
 
@@ -77,8 +81,8 @@ impl Predictor {
         match self {
             Self::Baseline => None,
             Self::Workers(pool) => pool.status().about,
-            Self::Onnx(detector) => {
-                Some(Map::from_iter([("model_loaded".to_owned(), detector.describe().into())]))
+            Self::Model(model) => {
+                Some(Map::from_iter([("model_loaded".to_owned(), model.describe().into())]))
             }
         }
     }
@@ -87,7 +91,7 @@ impl Predictor {
     #[must_use]
     pub fn load_failure(&self) -> Option<String> {
         match self {
-            Self::Baseline | Self::Onnx(_) => None,
+            Self::Baseline | Self::Model(_) => None,
             Self::Workers(pool) => {
                 let status = pool.status();
                 status.need.is_none().then_some(status.last_failure).flatten()
@@ -106,7 +110,7 @@ impl Predictor {
         match self {
             Self::Baseline => baseline::predict(&task),
             Self::Workers(pool) => pool.predict(task, deadline).await,
-            Self::Onnx(detector) => detector.predict(task, deadline).await,
+            Self::Model(model) => model.predict(task, deadline).await,
         }
     }
 
@@ -123,7 +127,7 @@ impl Predictor {
         match self {
             Self::Baseline => "baseline: a pass at every 25th frame".to_owned(),
             Self::Workers(pool) => pool.describe(),
-            Self::Onnx(detector) => detector.describe(),
+            Self::Model(model) => model.describe(),
         }
     }
 }

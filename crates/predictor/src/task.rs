@@ -43,8 +43,10 @@ impl fmt::Display for Need {
         f.write_str(self.name())?;
         if let Self::Frames(format) = self {
             write!(f, " of {}x{}", format.width, format.height)?;
-            if let Sampling::PerSecond(rate) = format.sampling {
-                write!(f, ", {rate} a second")?;
+            match format.sampling {
+                Sampling::Every => {}
+                Sampling::PerSecond(rate) => write!(f, ", {rate} a second")?,
+                Sampling::Nth(n) => write!(f, ", one in {n}")?,
             }
         }
         Ok(())
@@ -139,7 +141,7 @@ impl fmt::Debug for ImageStream {
 }
 
 impl Subject {
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::FrameCount(_) => "the frame count",
             Self::File(_) => "a local file",

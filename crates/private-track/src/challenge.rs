@@ -37,9 +37,9 @@ impl Failure {
         match self {
             Self::QueueFull | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::OutOfTime(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Predict(PredictError::Deadline { .. } | PredictError::Busy { .. }) => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
+            Self::Predict(
+                PredictError::Deadline { .. } | PredictError::Busy { .. } | PredictError::OutOfTime,
+            ) => StatusCode::GATEWAY_TIMEOUT,
             Self::Predict(PredictError::NotReady { .. } | PredictError::Stopped) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -66,9 +66,10 @@ impl Failure {
             Self::NotReady | Self::Predict(PredictError::NotReady { .. } | PredictError::Stopped) => {
                 "not_ready"
             }
-            Self::OutOfTime(_) | Self::Predict(PredictError::Deadline { .. } | PredictError::Busy { .. }) => {
-                "out_of_time"
-            }
+            Self::OutOfTime(_)
+            | Self::Predict(
+                PredictError::Deadline { .. } | PredictError::Busy { .. } | PredictError::OutOfTime,
+            ) => "out_of_time",
             Self::Request(_) => "bad_request",
             Self::Predict(_) => "prediction_failed",
         }

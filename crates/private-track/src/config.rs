@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adit_auth::{Dialect, GateConfig, Policy, StakeGate};
@@ -11,7 +11,8 @@ use adit_chain::{ChainStakes, EndpointError, Endpoints, FollowError, Netuid, Sta
 use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
-    Environment as WorkerEnvironment, Predictor, Wanted, WorkerConfig, WorkerPool, find_predictor_file,
+    Environment as WorkerEnvironment, Model, ModelError, ModelSpec, OnnxConfig, OnnxError, Predictor,
+    Provider, Runner, SpecError, Wanted, WorkerConfig, WorkerPool, find_onnx_runtime, find_predictor_file,
     python_program,
 };
 use adit_settings::{Environment, SettingError, Var, var};
@@ -86,20 +87,28 @@ pub enum PredictorChoice {
     /// Warm worker processes: a Python file with `predict_actions`, or any program that speaks the
     /// worker protocol.
     Workers(WorkerConfig),
+    /// A model in ONNX, as its `model.toml` describes it.
+    Model {
+        /// What the log and the record call it: its folder.
+        name: String,
+        /// Its description.
+        spec: ModelSpec,
+        /// Who runs it.
+        runner: Runner,
+    },
 }
 
 impl PredictorChoice {
-    /// Starts it, and says how long loading may take. Workers load in the background; must be called inside a tokio
-    /// runtime.
-    #[must_use]
-    pub fn start(self) -> (Predictor, Duration) {
-        match self {
-            Self::Baseline => (Predictor::Baseline, Duration::ZERO),
-            Self::Workers(workers) => {
-                let limit = workers.start_limit;
-                (Predictor::Workers(WorkerPool::start(workers)), limit)
-            }
-        }
+    /// Starts it, within a tokio runtime. Workers load in the background; a model in ONNX is loaded and tried out here.
+    ///
+    /// # Errors
+    /// Where a model in ONNX cannot be used.
+    pub async fn start(self) -> Result<Predictor, ModelError> {
+        Ok(match self {
+            Self::Baseline => Predictor::Baseline,
+            Self::Workers(workers) => Predictor::Workers(WorkerPool::start(workers)),
+            Self::Model { spec, runner, .. } => Predictor::Model(Model::load(spec, &runner).await?),
+        })
     }
 
     /// What the log and the record call it.
@@ -107,6 +116,7 @@ impl PredictorChoice {
         match self {
             Self::Baseline => "baseline",
             Self::Workers(workers) => &workers.name,
+            Self::Model { name, .. } => name,
         }
     }
 }
@@ -182,6 +192,15 @@ pub enum ConfigError {
         /// The program.
         program: PathBuf,
     },
+    /// The description of the model in `ADIT_MODEL`.
+    #[error("`ADIT_MODEL`: {0}")]
+    Model(#[from] SpecError),
+    /// `ADIT_PREDICTOR=model` without a model.
+    #[error("`ADIT_PREDICTOR=model` wants ADIT_MODEL, the folder of a model")]
+    NoModel,
+    /// What runs the model.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     /// The predictor's file is not there.
     #[error("no predictor file: {what}")]
     NoPredictorFile {
@@ -204,6 +223,9 @@ impl ConfigError {
             Self::Stakes(FollowError::File(_)) => Some(
                 "set STAKE_TABLE_FILE to a JSON file {\"<ss58 hotkey>\": stake} or fiber's nodes.json, leave it unset to \
                  take the stakes from the chain, or set BLACKLIST_ENABLED=false for local testing",
+            ),
+            Self::Model(SpecError::File { .. }) => Some(
+                "ADIT_MODEL is the folder that model.toml is in: examples/models/spotter is one, docs/models.md says more",
             ),
             Self::NoProgram { .. } => Some("install it, name another one, or set ADIT_PREDICTOR=baseline"),
             Self::NoPredictorFile { .. } => Some(
@@ -387,11 +409,18 @@ fn journal(env: &Environment, wanted: bool) -> Result<Option<JournalFile>, Setti
 
 fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {
     let choice = env.required(&var::PREDICTOR)?;
-    if !matches!(choice, "auto" | "worker" | "baseline") {
-        return Err(env.invalid(&var::PREDICTOR, "auto, worker or baseline").into());
+    if !matches!(choice, "auto" | "model" | "worker" | "baseline") {
+        return Err(env.invalid(&var::PREDICTOR, "auto, model, worker or baseline").into());
     }
     if choice == "baseline" {
         return Ok(PredictorChoice::Baseline);
+    }
+    if matches!(choice, "auto" | "model") {
+        match env.path(&var::MODEL)? {
+            Some(folder) => return model(env, &folder),
+            None if choice == "model" => return Err(ConfigError::NoModel),
+            None => {}
+        }
     }
     let workers = match env.text(&var::WORKER_COMMAND)? {
         Some(command) => command_worker(command)?,
@@ -417,6 +446,28 @@ fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {
         environment: WorkerEnvironment::chosen_from(variables, &extra),
         ..workers
     }))
+}
+
+fn model(env: &Environment, folder: &Path) -> Result<PredictorChoice, ConfigError> {
+    let spec = ModelSpec::read(folder)?;
+    Ok(PredictorChoice::Model { name: folder.display().to_string(), spec, runner: model_runner(env)? })
+}
+
+/// Who runs models in ONNX on this host.
+///
+/// # Errors
+/// A setting's, or [`OnnxError::NoLibrary`].
+pub fn model_runner(env: &Environment) -> Result<Runner, ConfigError> {
+    let python = env.path(&var::PYTHON)?.unwrap_or_else(python_program);
+    let library = find_onnx_runtime(env.path(&var::ONNX_RUNTIME)?.as_deref(), &python);
+    let providers = Provider::list(env.required(&var::ONNX_PROVIDERS)?).map_err(|what| {
+        env.invalid(&var::ONNX_PROVIDERS, &format!("a list of cpu, cuda and tensorrt ({what})"))
+    })?;
+    let threads = match env.text(&var::ONNX_THREADS)? {
+        Some(_) => Some(count(env, &var::ONNX_THREADS, 1024)?),
+        None => None,
+    };
+    Ok(Runner::Onnx(OnnxConfig { library: library.ok_or(OnnxError::NoLibrary)?, providers, threads }))
 }
 
 fn not_found(named: Option<PathBuf>) -> String {

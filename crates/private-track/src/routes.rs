@@ -189,9 +189,10 @@ async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {
         (true, true) => "degraded",
         (true, false) => "ok",
     };
-    let workers = match predictor.as_ref() {
-        Predictor::Baseline | Predictor::Onnx(_) => None,
-        Predictor::Workers(pool) => Some(pool.status()),
+    let (backend, workers) = match predictor.as_ref() {
+        Predictor::Baseline => ("baseline", None),
+        Predictor::Model(_) => ("model", None),
+        Predictor::Workers(pool) => ("workers", Some(pool.status())),
     };
     let body = json!({
         "status": status,
@@ -200,6 +201,7 @@ async fn health(State(miner): State<Arc<Miner>>) -> Response<Body> {
         // No more than this: the page is public, and a worker's own words may hold paths.
         "predictor": {
             "ready": now.ready,
+            "backend": backend,
             "needs": predictor.need().map(|need| need.to_string()),
             "workers": workers.map(|workers| json!({ "up": workers.up, "of": workers.count })),
         },

@@ -10,7 +10,7 @@ use adit_chain::{Follower, StakeSource};
 use adit_http_server::{ListenError, Server as HttpServer};
 use adit_media::{Ffmpeg, Media, MediaError, MediaLimits};
 use adit_outbound::{Client, FetchError};
-use adit_predictor::Predictor;
+use adit_predictor::{ModelError, Predictor};
 use adit_settings::var;
 
 use crate::admission::Admission;
@@ -33,6 +33,9 @@ pub enum StartError {
     /// The HTTP client.
     #[error(transparent)]
     Client(#[from] FetchError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// ffmpeg.
     #[error(transparent)]
     Decoder(#[from] MediaError),
@@ -47,6 +50,9 @@ impl StartError {
             Self::Listen(error) => return error.hint(var::MINER_PORT.name, None),
             Self::Decoder(_) => {
                 Some("install ffmpeg 5 or newer (`apt install ffmpeg`), or set ADIT_FFMPEG to its path")
+            }
+            Self::Model(_) => {
+                Some("`sv model check FOLDER` tries a model out; ADIT_PREDICTOR=baseline does without")
             }
             Self::Client(_) => None,
         };
@@ -66,7 +72,7 @@ pub struct Server {
 impl Server {
     /// Takes the port first, so that a second miner on it stops before it has loaded anything, then
     /// reads the stake table, finds the decoder and starts the predictor. Workers load in the
-    /// background: `/docs` and `/health` say when they are ready.
+    /// background: `/docs` and `/health` say when they are ready. A model in ONNX is loaded and tried out here.
     ///
     /// # Errors
     /// Anything that would otherwise fail on the first request.
@@ -82,7 +88,7 @@ impl Server {
             .journal
             .as_ref()
             .and_then(|file| Recorder::open(file, policy.own_hotkey, config.predictor.name(), config.image));
-        let predictor = Arc::new(config.predictor.start().0);
+        let predictor = Arc::new(config.predictor.start().await?);
 
         log_security(policy.stake_gate != StakeGate::Off, policy.verify);
         tracing::info!("Predictor: {}", predictor.describe());

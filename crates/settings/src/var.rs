@@ -257,13 +257,19 @@ declare! {
     QUEUE = public("ADIT_QUEUE", Adit, Commented("8"),
         "Challenges that may wait for a turn; more get 503.").or("8");
     PREDICTOR = public("ADIT_PREDICTOR", Adit, Commented("auto"),
-        "auto (the predictor.py that is found, else baseline), worker or baseline (`pass` at every 25th frame).").or("auto");
+        "auto (ADIT_MODEL where it is set, else the worker of ADIT_WORKER_COMMAND or of the predictor.py that is found, else baseline), model, worker or baseline (`pass` at every 25th frame).").or("auto");
     PREDICTOR_FILE = public("ADIT_PREDICTOR_FILE", Adit, Commented("scorevision/miner/private_track/predictor.py"),
         "The Python file with `predict_actions`. Default: that path in the working directory, a parent of it, or a parent of the program.");
     PYTHON = public("ADIT_PYTHON", Adit, Commented("python3"),
         "Python interpreter for predictor.py. Default: the one of the virtual environment that sv is installed in, else python3.");
     ONNX_RUNTIME = public("ORT_DYLIB_PATH", Adit, Commented("/usr/lib/libonnxruntime.so"),
-        "ONNX Runtime's library, for detectors as ONNX files. Default: beside the program, else that of the package onnxruntime in the virtual environment of ADIT_PYTHON.");
+        "ONNX Runtime's library. Default: beside the program, else that of the package onnxruntime in the virtual environment of ADIT_PYTHON.");
+    MODEL = public("ADIT_MODEL", Adit, Commented("scorevision/miner/private_track/model"),
+        "The folder of a model in ONNX, with its model.toml: it answers without Python and without a worker; see docs/models.md.");
+    ONNX_PROVIDERS = public("ADIT_ONNX_PROVIDERS", Adit, Commented("cuda,cpu"),
+        "What computes in ONNX Runtime: the first of cpu, cuda and tensorrt in this list that is there. A list without cpu refuses to start where no GPU is usable; with cpu as its last it goes on without, and says so.").or("cpu");
+    ONNX_THREADS = public("ADIT_ONNX_THREADS", Adit, Commented("4"),
+        "Threads of ONNX Runtime for one run on the processor. Default: one a core.");
     WORKER_COMMAND = public("ADIT_WORKER_COMMAND", Adit, Commented("./my-model --serve"),
         "A worker in any language instead of predictor.py: program and arguments, split at blanks; see docs/worker-protocol.md.");
     WORKERS = public("ADIT_WORKERS", Adit, Commented("1"),

@@ -2,7 +2,7 @@
 //! (Turbo Vision reference, sections 3 and 6).
 //!
 //! It answers as both generations of chutes do: one of the guide's files ([`Backend::Guide`]), and one of the published
-//! template with a `miner.py` ([`Backend::Miner`]) or a detector ([`Backend::Onnx`]). A model in Python runs in a worker process, so that it may hang, crash or
+//! template with a `miner.py` ([`Backend::Miner`]) or a detector in ONNX ([`Backend::Model`]). A model in Python runs in a worker process, so that it may hang, crash or
 //! print what it likes. What a model says is held to what validators read, and what is wrong is named: a chute would
 //! send it on, and validators would pass over it in silence.
 
@@ -19,7 +19,7 @@ use adit_http_server::{ListenError, Server as HttpServer};
 use adit_media::{Ffmpeg, Media, MediaLimits};
 use adit_outbound::{AddressGuard, Client, FetchError};
 use adit_predictor::{
-    ChuteFiles, Environment, OnnxDetector, PredictError, Predictor, WorkerConfig, WorkerPool, python_program,
+    ChuteFiles, Environment, Model, PredictError, Predictor, WorkerConfig, WorkerPool, python_program,
 };
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ pub enum Backend {
     /// The guide's template files: `_load_model`, `_health`, `_predict`.
     Guide(ChuteFiles),
     /// A detector, in this process. It answers as a `miner.py` would.
-    Onnx(OnnxDetector),
+    Model(Model),
 }
 
 /// How the chute runs.
@@ -140,7 +140,7 @@ impl LocalChute {
         let predictor = match &config.backend {
             Backend::Miner { folder } => workers(WorkerConfig::miner(&config.python, folder)),
             Backend::Guide(files) => workers(WorkerConfig::chute(&config.python, files)),
-            Backend::Onnx(detector) => Predictor::Onnx(detector.clone()),
+            Backend::Model(model) => Predictor::Model(model.clone()),
         };
         let chute = Chute::new(config, media, predictor, http.address());
         Ok(Self { http, chute: Arc::new(chute) })

@@ -4,8 +4,8 @@
 //! some 72 bytes for each sample; here a table is walked in place, run by run, and nothing is allocated
 //! from a number that the file claims. (`re_mp4` is what the tests compare with.)
 //!
-//! `boxes` splits bytes into boxes, `table` reads `moov`, `edit` its edit list, `fragment` reads `moof`,
-//! `walker` finds both in a body that is still arriving, and `prefix` rewrites a table for the decoder. What
+//! `boxes` splits bytes into boxes, `table` reads `moov`, `edit` its edit list, `turn` its display matrix,
+//! `fragment` reads `moof`, `walker` finds both in a body that is still arriving, and `prefix` rewrites a table for the decoder. What
 //! the coded frames hold is left to ffmpeg.
 
 mod boxes;
@@ -13,6 +13,7 @@ mod edit;
 mod fragment;
 mod prefix;
 mod table;
+mod turn;
 mod walker;
 
 use std::fmt;
@@ -32,10 +33,13 @@ pub struct ClipInfo {
     pub frames: u64,
     /// Frames that decoding yields, after the edit list; `None` when that is more than one simple edit.
     pub presented: Option<u64>,
-    /// Pixels a row, as coded.
+    /// Pixels a row, as shown: after the turns, and as many as are coded whatever shape a pixel has.
     pub width: u32,
-    /// Rows, as coded.
+    /// Rows, as shown.
     pub height: u32,
+    /// Quarter turns clockwise, 0 to 3, from the pictures as they are coded to those that are shown. Others
+    /// than whole quarters and mirrors are left out, as OpenCV does.
+    pub quarter_turns: u8,
     /// Units of `duration` a second; never 0.
     pub time_scale: u32,
     /// Length of the video track in units of `time_scale`.

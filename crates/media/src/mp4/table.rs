@@ -1,4 +1,5 @@
-//! `moov`: the first video track's sample table. Its edit list is `edit`'s, fragments are `fragment`'s.
+//! `moov`: the first video track's sample table. Its edit list is `edit`'s, its display
+//! matrix `turn`'s, fragments are `fragment`'s.
 
 use std::ops::Range;
 
@@ -9,6 +10,7 @@ use super::{
     boxes::{Child, Entries, child, children, pair, u16_at, u32_at, u64_at},
     check_frames, corrupt,
     edit::Edit,
+    turn::quarter_turns,
 };
 use crate::MediaError;
 
@@ -39,10 +41,10 @@ impl Table {
     pub(crate) fn parse(moov: Bytes, max_frames: u64) -> Result<Self, MediaError> {
         let whole = 0..moov.len();
         let movie = child(&moov, &whole, b"mvhd")?;
-        let (_, movie_scale) = movie.and_then(|body| duration_and_scale(&moov[body])).unwrap_or((0, 0));
+        let movie = movie.map(|body| &moov[body]);
         let mvex = child(&moov, &whole, b"mvex")?;
         let mut other = None;
-        for trak in children(&moov.clone(), whole) {
+        for trak in children(&moov, whole) {
             let trak = trak?;
             match &trak.kind {
                 b"trak" => {}
@@ -51,8 +53,8 @@ impl Table {
             }
             let handler = handler(&moov, &trak.body)?;
             if handler == Some(*b"vide") {
-                return Track::parse(&moov, &trak.body, movie_scale, max_frames)?
-                    .into_table(moov, trak, mvex);
+                let track = Track::parse(&moov, &trak.body, movie, max_frames)?;
+                return track.into_table(moov.clone(), trak, mvex);
             }
             other = other.or(handler);
         }
@@ -84,6 +86,7 @@ struct Track {
     codec: FourCc,
     width: u32,
     height: u32,
+    quarter_turns: u8,
     time_scale: u32,
     duration: u64,
     frames: u64,
@@ -95,9 +98,10 @@ impl Track {
     fn parse(
         moov: &[u8],
         trak: &Range<usize>,
-        movie_scale: u32,
+        movie: Option<&[u8]>,
         max_frames: u64,
     ) -> Result<Self, MediaError> {
+        let (_, movie_scale) = movie.and_then(duration_and_scale).unwrap_or((0, 0));
         let find = |parent: &Range<usize>, kind: &'static [u8; 4]| {
             child(moov, parent, kind)?
                 .ok_or_else(|| corrupt(format!("the video track has no {}", FourCc(*kind))))
@@ -111,7 +115,11 @@ impl Track {
             .filter(|(_, scale)| *scale > 0)
             .ok_or_else(|| corrupt("mdhd has no time scale"))?;
         let stbl = find(&find(&mdia, b"minf")?, b"stbl")?;
-        let (codec, width, height) = sample_entry(&moov[find(&stbl, b"stsd")?])?;
+        let (codec, mut width, mut height) = sample_entry(&moov[find(&stbl, b"stsd")?])?;
+        let quarter_turns = quarter_turns(tkhd, movie);
+        if quarter_turns % 2 == 1 {
+            (width, height) = (height, width);
+        }
 
         // Before any list is walked.
         let sizes = Sizes::read(moov, &stbl)?;
@@ -134,6 +142,7 @@ impl Track {
             codec,
             width,
             height,
+            quarter_turns,
             time_scale,
             duration: if duration > 0 { duration } else { media_duration },
             frames: sizes.count(),
@@ -154,6 +163,7 @@ impl Track {
                 presented: self.presented,
                 width: self.width,
                 height: self.height,
+                quarter_turns: self.quarter_turns,
                 time_scale: self.time_scale,
                 duration: self.duration,
                 frame_rate: FrameRate::average(self.frames, self.duration, self.time_scale),

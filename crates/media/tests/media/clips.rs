@@ -3,7 +3,9 @@
 
 use std::{path::Path, process::Command, sync::OnceLock, time::Duration};
 
-use adit_media::{EncodeOptions, Ffmpeg, Frame, FrameFormat, Media, MediaLimits, Sampling};
+use adit_media::{
+    EncodeOptions, Ffmpeg, Frame, FrameFormat, FrameStream, Media, MediaError, MediaLimits, Sampling,
+};
 use adit_outbound::{AddressGuard, Client};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -103,4 +105,16 @@ pub(crate) fn made(input: &[u8], suffix: &str, arguments: &str) -> Vec<u8> {
     let output = Command::new("ffmpeg").args(["-v", "error", "-y"]).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     std::fs::read(target).unwrap()
+}
+
+/// All frames up to the end of the stream, and how it ended.
+pub(crate) async fn all(stream: &mut FrameStream) -> (Vec<Frame>, Result<(), MediaError>) {
+    let mut frames = Vec::new();
+    loop {
+        match stream.next().await {
+            Ok(Some(frame)) => frames.push(frame),
+            Ok(None) => return (frames, Ok(())),
+            Err(error) => return (frames, Err(error)),
+        }
+    }
 }

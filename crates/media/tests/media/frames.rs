@@ -2,22 +2,11 @@
 
 use std::time::Duration;
 
-use adit_media::{Frame, FrameFormat, FrameStream, MediaError, MediaLimits, Sampling};
+use adit_media::{Frame, FrameFormat, MediaError, MediaLimits, Sampling};
 use adit_stand_in::video_host::{Reply, VideoHost};
 use tokio::time::Instant;
 
-use crate::clips::{draw, every, made, media, media_with, noisy, numbered, per_second, shown, soon};
-
-async fn all(stream: &mut FrameStream) -> (Vec<Frame>, Result<(), MediaError>) {
-    let mut frames = Vec::new();
-    loop {
-        match stream.next().await {
-            Ok(Some(frame)) => frames.push(frame),
-            Ok(None) => return (frames, Ok(())),
-            Err(error) => return (frames, Err(error)),
-        }
-    }
-}
+use crate::clips::{all, draw, every, made, media, media_with, noisy, numbered, per_second, shown, soon};
 
 async fn decode(reply: Reply, format: FrameFormat) -> (Vec<Frame>, Result<(), MediaError>) {
     let host = VideoHost::start().await.unwrap();
@@ -203,6 +192,23 @@ async fn sampling_gives_the_frames_nearest_to_the_clocks_ticks() {
 }
 
 #[tokio::test]
+async fn every_nth_frame_is_counted_from_the_first() {
+    let clip = numbered(31, true).await;
+    for (n, expected) in [
+        (1, (0..31).collect::<Vec<u64>>()),
+        (2, (0..31).step_by(2).collect()),
+        (30, vec![0, 30]),
+        (u32::MAX, vec![0]),
+    ] {
+        let format = FrameFormat { sampling: Sampling::Nth(n), ..every() };
+        let (frames, outcome) = decode(Reply::bytes(clip.clone()), format).await;
+        outcome.unwrap();
+        assert_eq!(frames.iter().map(|frame| frame.index).collect::<Vec<_>>(), expected, "{n}");
+        assert_eq!(frames.iter().map(shown).collect::<Vec<_>>(), expected, "{n}");
+    }
+}
+
+#[tokio::test]
 async fn decoding_twice_gives_the_same_bytes() {
     let clip = noisy(320, 180, 20, true).await;
     let format = FrameFormat { width: 100, height: 60, sampling: Sampling::Every };
@@ -312,6 +318,8 @@ async fn a_frame_format_is_checked_without_a_clip() {
     for refused in [format(0, 1.0), format(10, 0.0), format(10, f64::NAN), format(10, 2e6)] {
         assert!(matches!(refused.check(&limits), Err(MediaError::Unsupported(_))), "{refused:?}");
     }
+    let nothing = FrameFormat { sampling: Sampling::Nth(0), ..format(10, 1.0) };
+    assert!(matches!(nothing.check(&limits), Err(MediaError::Unsupported(_))));
 }
 
 #[tokio::test]

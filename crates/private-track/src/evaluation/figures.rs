@@ -69,7 +69,7 @@ pub struct ActionFigures {
     /// Average precision within a second over all candidates and all clips, whatever the threshold.
     pub average_precision: f64,
     /// The threshold that this is about.
-    pub threshold: f64,
+    pub threshold: f32,
     /// Of each answer that took something, how many frames it is late.
     #[serde(skip)]
     pub late: Vec<i64>,

@@ -44,7 +44,9 @@ struct Page<'a> {
 struct ActionShown<'a> {
     #[serde(flatten)]
     figures: &'a ActionFigures,
-    tuned: Option<f64>,
+    /// As text: a template would show all digits of the double that a single becomes.
+    threshold_now: String,
+    threshold_tuned: Option<String>,
     sweep: Option<Sweep>,
     /// Precision over recall: points of a line.
     curve: String,
@@ -113,7 +115,8 @@ pub fn html(evaluation: &Evaluation, title: &str, model: &str) -> io::Result<Str
             Some((tuned.sweep.curves.get(figures.action)?, *tuned.sweep.thresholds.get(figures.action)?))
         });
         ActionShown {
-            tuned: of_it.map(|(_, threshold)| threshold),
+            threshold_now: figures.threshold.to_string(),
+            threshold_tuned: of_it.map(|(_, threshold)| threshold.to_string()),
             sweep: of_it.map(|(treads, threshold)| Sweep::new(treads, figures.threshold, threshold)),
             curve: curve(figures),
             late: Histogram::new(&figures.late),
@@ -161,7 +164,7 @@ fn put(line: &mut String, x: f64, y: f64) {
 }
 
 impl Sweep {
-    fn new(treads: &[Tread], now: f64, tuned: f64) -> Self {
+    fn new(treads: &[Tread], now: f32, tuned: f32) -> Self {
         let scores = || treads.iter().map(|tread| tread.score);
         let (least, most) = (scores().fold(1.0, f64::min), scores().fold(0.0, f64::max));
         // What never changes lies in the middle.
@@ -171,7 +174,7 @@ impl Sweep {
             put(&mut line, tread.above, height(tread.score));
             put(&mut line, tread.up_to, height(tread.score));
         }
-        Self { line, least, most, now: now * WIDTH, tuned: tuned * WIDTH }
+        Self { line, least, most, now: f64::from(now) * WIDTH, tuned: f64::from(tuned) * WIDTH }
     }
 }
 

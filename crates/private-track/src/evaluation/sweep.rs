@@ -21,7 +21,7 @@ const MOST_ROUNDS: usize = 50;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuned {
     /// A threshold for each action that the model answered anywhere with a confidence that a threshold can tell apart.
-    pub thresholds: BTreeMap<&'static str, f64>,
+    pub thresholds: BTreeMap<&'static str, f32>,
     /// Of each of these, the mean score by its threshold while the others stay as tuned.
     pub curves: BTreeMap<&'static str, Vec<Tread>>,
 }
@@ -236,16 +236,17 @@ impl Sweep<'_> {
     }
 }
 
-/// A number near the middle, above one bound and up to the other, with as few digits as do. Models compare in single
-/// precision, where it must lie there too.
-fn round_number(above: f64, up_to: f64) -> f64 {
+/// A number near the middle, above one bound and up to the other, with as few digits as do.
+fn round_number(above: f64, up_to: f64) -> f32 {
     let middle = f64::midpoint(above, up_to);
-    let within = |number: f64| number > above && number <= up_to;
+    let within = |number: &f32| f64::from(*number) > above && f64::from(*number) <= up_to;
     let mut short = (2..=9).map(|digits| {
         let scale = 10f64.powi(digits);
-        (middle * scale).round() / scale
+        ((middle * scale).round() / scale) as f32
     });
-    short.find(|number| within(*number) && within(f64::from(*number as f32))).unwrap_or(up_to)
+    // Confidences that single precision does not tell apart stay together.
+    let exact = up_to as f32;
+    short.find(within).unwrap_or(if f64::from(exact) > up_to { exact.next_down() } else { exact })
 }
 
 impl Ladder {
@@ -269,8 +270,8 @@ impl Ladder {
         usize::from(self.levels.first().is_some_and(|surest| *surest >= 1.0))
     }
 
-    fn levels_at(&self, threshold: f64) -> usize {
-        self.levels.iter().take_while(|level| **level >= threshold).count().max(self.fewest())
+    fn levels_at(&self, threshold: f32) -> usize {
+        self.levels.iter().take_while(|level| **level >= threshold.into()).count().max(self.fewest())
     }
 
     /// The fewest levels that are best.
@@ -437,7 +438,7 @@ mod tests {
 
     /// The best mean score over all thresholds that differ, asked of the judge.
     fn brute_force(clips: &[&Clip]) -> f64 {
-        let eighths: Vec<f64> = (0..=8).map(|eighth| f64::from(eighth) / 8.0 - 0.01).chain([1.0]).collect();
+        let eighths: Vec<f32> = (0..=8u8).map(|eighth| f32::from(eighth) / 8.0 - 0.01).chain([1.0]).collect();
         let mut best: f64 = 0.0;
         for pass in &eighths {
             for goal in &eighths {
@@ -452,7 +453,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_never_worse_than_the_start(clips in clips(), start in prop::collection::vec(0.0..=1.0f64, 4)) {
+        fn it_is_never_worse_than_the_start(clips in clips(), start in prop::collection::vec(0.0..=1.0f32, 4)) {
             let clips: Vec<&Clip> = clips.iter().collect();
             let single = ACTIONS.into_iter().map(str::to_owned).zip(start[1..].iter().copied()).collect();
             let start = Thresholds { default: start[0], single };
@@ -461,7 +462,7 @@ mod tests {
         }
 
         #[test]
-        fn the_ladders_add_up_to_the_judges_points(clips in clips(), threshold in 0.0..=1.0f64) {
+        fn the_ladders_add_up_to_the_judges_points(clips in clips(), threshold in 0.0..=1.0f32) {
             let clip = &clips[0];
             let kept = Thresholds { default: threshold, ..everything() }.kept(&clip.candidates);
             let verdict = judge(Era::Head, &kept, &clip.truth);
@@ -471,7 +472,7 @@ mod tests {
                 let truth: Vec<&Event> = clip.truth.iter().filter(|row| row.action == rule.name).collect();
                 add_rungs(rule, 0, &candidates, &truth, &mut rungs);
             }
-            let sum: f64 = rungs.iter().filter(|rung| rung.confidence >= threshold).map(|rung| rung.points).sum();
+            let sum: f64 = rungs.iter().filter(|rung| rung.confidence >= threshold.into()).map(|rung| rung.points).sum();
             prop_assert!((sum - (verdict.matched - verdict.penalty)).abs() < 1e-9);
         }
     }

@@ -100,7 +100,7 @@ async fn health(State(chute): State<Arc<Chute>>) -> Response<Body> {
     let about = chute.predictor.about();
     let of_miner = |key: &str| about.as_ref()?.get(key).cloned();
     let body = match (&chute.config.backend, &about) {
-        (Backend::Miner { .. } | Backend::Onnx(_), about) => json!({
+        (Backend::Miner { .. } | Backend::Model(_), about) => json!({
             "status": match (about, failed) {
                 (Some(_), _) => "healthy".to_owned(),
                 (None, Some(reason)) => format!("❌ Failed to load miner: {reason}"),
@@ -140,7 +140,7 @@ async fn predict(State(chute): State<Arc<Chute>>, request: Request) -> Response<
         Err(_) => return detail(StatusCode::REQUEST_TIMEOUT, "the body was still arriving at the deadline"),
     };
     match &chute.config.backend {
-        Backend::Miner { .. } | Backend::Onnx(_) => {
+        Backend::Miner { .. } | Backend::Model(_) => {
             let asked = match request::head(&body) {
                 Ok(asked) => asked,
                 Err(what) => return invalid(&what),

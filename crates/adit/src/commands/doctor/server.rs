@@ -174,8 +174,12 @@ pub(super) fn check(server: &Server, port: &Result<u16, &'static str>) -> Check 
 }
 
 /// `None` where the baseline answers, which has none.
-fn judge_workers(workers: &Value) -> Option<Check> {
+fn judge_predictor(predictor: &Value) -> Option<Check> {
     const NAME: &str = "predictor";
+    if predictor["backend"] == "model" {
+        return Some(Check::pass(NAME, "a model in ONNX is loaded"));
+    }
+    let workers = &predictor["workers"];
     let (up, of) = (workers["up"].as_u64()?, workers["of"].as_u64()?);
     let found = format!("{up} of {of} workers are up");
     Some(if up < of {
@@ -295,12 +299,15 @@ pub(super) fn predictor(miner: &Miner, server: &Server) -> Check {
         )
     };
     if let Some(health) = server.health() {
-        return judge_workers(&health["predictor"]["workers"]).unwrap_or_else(|| baseline("answers"));
+        return judge_predictor(&health["predictor"]).unwrap_or_else(|| baseline("answers"));
     }
     match (server, settings) {
         (Server::Loading, _) => Check::skipped(NAME, "its model is not loaded yet (see server)"),
         (_, Err(_)) => Check::skipped(NAME, "the settings do not hold (see configuration)"),
         (_, Ok(PredictorChoice::Baseline)) => baseline("would answer"),
+        (_, Ok(PredictorChoice::Model { name, .. })) => {
+            Check::skipped(NAME, format!("no miner answers (see server); the model in {name} would answer"))
+        }
         (_, Ok(PredictorChoice::Workers(workers))) => {
             Check::skipped(NAME, format!("no miner answers (see server); {} would answer", workers.name))
         }
@@ -341,7 +348,9 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_missing_is_told() {
-        let status = |workers: Value| judge_workers(&workers).map(|check| check.status);
+        let judged = |predictor: Value| judge_predictor(&predictor).map(|check| check.status);
+        let status = |workers: Value| judged(json!({"workers": workers}));
+        assert_eq!(judged(json!({"backend": "model", "workers": null})), Some(Status::Pass));
         assert_eq!(status(json!({"up": 2, "of": 2})), Some(Status::Pass));
         assert_eq!(status(json!({"up": 1, "of": 2})), Some(Status::Warn));
         assert_eq!(status(Value::Null), None);

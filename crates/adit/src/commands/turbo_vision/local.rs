@@ -10,8 +10,9 @@ use std::time::Duration;
 use adit_media::Ffmpeg;
 use adit_outbound::AddressGuard;
 use adit_predictor::{
-    ChuteFiles, Environment as WorkerEnvironment, OnnxDetector, OnnxError, find_onnx_runtime, python_program,
+    ChuteFiles, Environment as WorkerEnvironment, Kind, MODEL_FILE, Model, ModelSpec, python_program,
 };
+use adit_private_track::model_runner;
 use adit_settings::{Environment, var};
 use adit_turbo_vision::local_chute::{Backend, Config, LocalChute};
 use adit_turbo_vision::names::repository;
@@ -60,7 +61,7 @@ pub(super) fn run(env: &Environment, args: &DeployLocalChute) -> Result<ExitCode
 
 fn backend_name(args: &DeployLocalChute) -> String {
     match &args.model_path {
-        Some(path) if is_onnx(path) => path.display().to_string(),
+        Some(path) if is_model(path) => path.display().to_string(),
         Some(folder) => folder.join(MINER).display().to_string(),
         None => "the template's load.py".to_owned(),
     }
@@ -69,7 +70,7 @@ fn backend_name(args: &DeployLocalChute) -> String {
 async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Failure> {
     let python = env.path(&var::PYTHON)?.unwrap_or_else(python_program);
     let backend = match &args.model_path {
-        Some(path) if is_onnx(path) => Backend::Onnx(detector(env, path, &python).await?),
+        Some(path) if is_model(path) => Backend::Model(detector(env, path).await?),
         Some(folder) => Backend::Miner { folder: with_miner(folder)? },
         None => Backend::Guide(guide(env, args)?),
     };
@@ -102,18 +103,25 @@ async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Fa
     })
 }
 
-fn is_onnx(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+/// A file NAME.onnx, or a folder with a model.toml and no miner.py, which is what a chute would run.
+fn is_model(path: &Path) -> bool {
+    let onnx = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+    onnx || (path.join(MODEL_FILE).is_file() && !path.join(MINER).is_file())
 }
 
 /// A detector that runs in this process.
-async fn detector(env: &Environment, path: &Path, python: &Path) -> Result<OnnxDetector, Failure> {
-    let named = env.path(&var::ONNX_RUNTIME)?;
-    let library =
-        find_onnx_runtime(named.as_deref(), python).ok_or(OnnxError::NoLibrary).map_err(Failure::new)?;
-    let path = path.to_owned();
-    let loading = tokio::task::spawn_blocking(move || OnnxDetector::load(&path, &library));
-    loading.await.map_err(Failure::new)?.map_err(Failure::new)
+async fn detector(env: &Environment, path: &Path) -> Result<Model, Failure> {
+    let spec = if path.is_dir() {
+        ModelSpec::read(path).map_err(Failure::new)?
+    } else {
+        ModelSpec::ultralytics(path)
+    };
+    if !matches!(spec.kind, Kind::Objects(_)) {
+        return Err(Failure::new(format!("{} is no detector: it spots actions", path.display()))
+            .hint("serve it on the private track: ADIT_MODEL names the folder, `sv serve` runs it"));
+    }
+    let runner = model_runner(env).map_err(Failure::new)?;
+    Model::load(spec, &runner).await.map_err(Failure::new)
 }
 
 fn with_miner(folder: &Path) -> Result<PathBuf, Failure> {
@@ -121,7 +129,7 @@ fn with_miner(folder: &Path) -> Result<PathBuf, Failure> {
         return Ok(std::path::absolute(folder)?);
     }
     Err(Failure::new(format!("there is no {MINER} in {}", folder.display())).hint(
-        "examples/turbo-vision has one to begin with; a file NAME.onnx is served as a detector; without --model-path the \
+        "examples/turbo-vision has one to begin with; a file NAME.onnx, or a folder with a model.toml, is served as a detector; without --model-path the \
          template's load.py and predict.py run",
     ))
 }
