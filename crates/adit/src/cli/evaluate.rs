@@ -9,6 +9,9 @@ pub(crate) struct Evaluate {
     /// Folder with clips and their labels
     #[arg(long, value_name = "DIR")]
     pub(crate) clips: PathBuf,
+    /// Folder of a model in ONNX with its model.toml [setting: ADIT_MODEL]
+    #[arg(long, value_name = "DIR", conflicts_with = "predictor_file")]
+    pub(crate) model: Option<PathBuf>,
     /// Python file with the model [setting: ADIT_PREDICTOR_FILE]
     #[arg(long, value_name = "FILE")]
     pub(crate) predictor_file: Option<PathBuf>,
@@ -21,6 +24,12 @@ pub(crate) struct Evaluate {
     /// Let a clip take as long as it takes; a validator would not wait
     #[arg(long)]
     pub(crate) no_deadline: bool,
+    /// Write the better thresholds into the model.toml of the model
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// With --write: do not ask first
+    #[arg(long, requires = "write")]
+    pub(crate) yes: bool,
     /// Write a page with plots
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

@@ -162,7 +162,8 @@ pub(crate) enum SvCommand {
         Exit code 1 where something in the folder took no part, 2 where nothing could be evaluated.\n\n\
         Examples:\n  \
         sv evaluate --clips ./clips\n  \
-        sv evaluate --clips ./clips --report report.html\n  \
+        sv evaluate --clips ./clips --model ./model --report report.html\n  \
+        sv evaluate --clips ./clips --model ./model --write\n  \
         sv evaluate --clips ./soccernet --map DRIVE=take_on --folds 10 --json"
     )]
     Evaluate(Evaluate),

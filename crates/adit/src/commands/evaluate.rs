@@ -1,14 +1,16 @@
 //! `sv evaluate`.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_private_track::Answering;
-use adit_private_track::evaluation::figures::{ActionFigures, Figures};
+use adit_predictor::{MODEL_FILE, write_thresholds};
+use adit_private_track::evaluation::figures::{ActionFigures, Figures, Offset};
 use adit_private_track::evaluation::folder::{Folder, Problem};
 use adit_private_track::evaluation::run::{Examined, Examiner};
 use adit_private_track::evaluation::{Evaluation, FEW, Mapping, Thresholds, Tuning, report};
+use adit_private_track::{Answering, PredictorChoice};
 use adit_settings::{Environment, var};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use tokio::time::Instant;
 
 use super::block_on;
 use super::table::table;
+use super::terminal::confirm;
 use crate::cli::evaluate::Evaluate;
 use crate::failure::Failure;
 
@@ -25,49 +28,44 @@ const SHOWN: usize = 10;
 const LOADING: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(env: &Environment, args: &Evaluate) -> Result<ExitCode, Failure> {
-    let told = args.predictor_file.as_ref().map(|file| {
-        env.with(&var::PREDICTOR, "worker")
-            .with(&var::WORKER_COMMAND, "")
-            .with(&var::PREDICTOR_FILE, &file.to_string_lossy())
-    });
-    let env = told.as_ref().unwrap_or(env);
+    let env = &chosen(env, args);
     let mut mapping = Mapping::default();
     for text in &args.map {
         mapping.add(text).map_err(|error| Failure::new(error).unanswered())?;
     }
     let answering = Answering::from_settings(env).map_err(|error| Failure::from(error).unanswered())?;
+    let (answering, thresholds) = wide_open(answering)?;
+    let model_folder = match &answering.predictor {
+        PredictorChoice::Model { .. } => env.path(&var::MODEL)?,
+        _ => None,
+    };
+    if args.write && model_folder.is_none() {
+        let what = "there is nothing to write thresholds to: what answers has no model.toml";
+        return Err(Failure::new(what)
+            .hint("name the model's folder with --model or ADIT_MODEL")
+            .unanswered());
+    }
     let folder = Folder::read(&args.clips).map_err(|error| Failure::new(error).unanswered())?;
     let deadline = (!args.no_deadline).then_some(answering.deadline);
-    let (examined, model) = block_on(async {
-        let (predictor, loading) = answering.predictor.clone().start();
-        let predictor = Arc::new(predictor);
-        let ready = predictor.wait_ready(Instant::now() + loading + LOADING).await;
-        let examined = match ready {
-            Ok(_) => {
-                let examiner = Examiner::new(&answering, Arc::clone(&predictor), deadline, mapping)?;
-                Ok(examine(&examiner, &folder, args.json).await)
-            }
-            Err(error) => Err(Failure::new(error).unanswered()),
-        };
-        let model = predictor.describe();
-        predictor.shutdown().await;
-        Ok((examined?, model))
-    })?;
-    let evaluation = Evaluation::new(examined, folder.problems, Thresholds::default(), args.folds as usize);
-    if let Some(file) = &args.report
-        && !evaluation.clips.is_empty()
-    {
+    let (examined, model) = block_on(examine(&answering, deadline, mapping, &folder, args.json))?;
+    let evaluation = Evaluation::new(examined, folder.problems, thresholds, args.folds as usize);
+
+    let report = args.report.as_deref().filter(|_| !evaluation.clips.is_empty());
+    if let Some(file) = report {
         let page = report::html(&evaluation, &format!("Evaluation of {}", args.clips.display()), &model)?;
         std::fs::write(file, page)
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))?;
     }
-    if args.json {
-        println!("{:#}", as_json(&evaluation, &model));
-    } else {
+    if !args.json {
         print(&evaluation, &model);
-        if let Some(file) = args.report.as_ref().filter(|_| !evaluation.clips.is_empty()) {
-            println!("report: {}", file.display());
-        }
+        report.inspect(|file| println!("report: {}", file.display()));
+    }
+    let written = match (&evaluation.tuned, &model_folder) {
+        (Some(tuning), Some(folder)) if args.write => write(tuning, folder, args)?,
+        _ => false,
+    };
+    if args.json {
+        println!("{:#}", as_json(&evaluation, &model, written));
     }
     if evaluation.clips.is_empty() {
         return Err(Failure::new("no clip could be evaluated").unanswered());
@@ -75,8 +73,55 @@ pub(crate) fn run(env: &Environment, args: &Evaluate) -> Result<ExitCode, Failur
     Ok(if evaluation.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// One clip after the other, with a bar where somebody looks on.
-async fn examine(examiner: &Examiner, folder: &Folder, json: bool) -> Vec<Examined> {
+/// The settings with what the arguments say of the model.
+fn chosen(env: &Environment, args: &Evaluate) -> Environment {
+    if let Some(folder) = &args.model {
+        return env.with(&var::PREDICTOR, "model").with(&var::MODEL, &folder.to_string_lossy());
+    }
+    match &args.predictor_file {
+        Some(file) => env
+            .with(&var::PREDICTOR, "worker")
+            .with(&var::WORKER_COMMAND, "")
+            .with(&var::PREDICTOR_FILE, &file.to_string_lossy()),
+        None => env.clone(),
+    }
+}
+
+/// Has a model give all candidates; the thresholds that it had are applied afterwards. Of others nothing is known: what
+/// they answer is what they are sure of.
+fn wide_open(mut answering: Answering) -> Result<(Answering, Thresholds), Failure> {
+    let mut thresholds = Thresholds::default();
+    if let PredictorChoice::Model { name, spec, .. } = &mut answering.predictor {
+        let Some(of_model) = Thresholds::of_model(spec) else {
+            let what =
+                format!("{name} is a detector: it sees objects, and clips of actions are what is evaluated");
+            return Err(Failure::new(what).hint("`sv test-chute` scores a detector").unanswered());
+        };
+        thresholds = of_model;
+        *spec = spec.clone().with_all_candidates();
+    }
+    Ok((answering, thresholds))
+}
+
+/// Loads the model and has it answer one clip after the other, with a bar where somebody looks on.
+async fn examine(
+    answering: &Answering,
+    deadline: Option<Duration>,
+    mapping: Mapping,
+    folder: &Folder,
+    json: bool,
+) -> Result<(Vec<Examined>, String), Failure> {
+    let loading = match &answering.predictor {
+        PredictorChoice::Workers(workers) => workers.start_limit,
+        _ => Duration::ZERO,
+    };
+    let predictor = answering.predictor.clone().start().await;
+    let predictor = Arc::new(predictor.map_err(|error| Failure::new(error).unanswered())?);
+    if let Err(error) = predictor.wait_ready(Instant::now() + loading + LOADING).await {
+        predictor.shutdown().await;
+        return Err(Failure::new(error).unanswered());
+    }
+    let examiner = Examiner::new(answering, Arc::clone(&predictor), deadline, mapping)?;
     let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(folder.clips.len() as u64), target);
     // A literal that the library accepts.
@@ -90,7 +135,33 @@ async fn examine(examiner: &Examiner, folder: &Folder, json: bool) -> Vec<Examin
         bar.inc(1);
     }
     bar.finish_and_clear();
-    examined
+    predictor.shutdown().await;
+    Ok((examined, predictor.describe()))
+}
+
+/// Writes the better thresholds, if the operator wants it.
+fn write(tuning: &Tuning, folder: &Path, args: &Evaluate) -> Result<bool, Failure> {
+    let file = folder.join(MODEL_FILE);
+    let thresholds: Vec<(String, f32)> = tuning
+        .sweep
+        .thresholds
+        .iter()
+        .map(|(action, threshold)| ((*action).to_owned(), *threshold))
+        .collect();
+    let question = format!("Write {} thresholds to {}?", thresholds.len(), file.display());
+    match if args.yes { Some(true) } else { confirm(&question)? } {
+        Some(true) => {}
+        Some(false) => return Ok(false),
+        None => {
+            let what = format!("{} stays as it is: nobody is there to be asked", file.display());
+            return Err(Failure::new(what).hint("--yes writes without asking"));
+        }
+    }
+    write_thresholds(folder, &thresholds).map_err(Failure::new)?;
+    if !args.json {
+        println!("✓ {} thresholds are in {}", thresholds.len(), file.display());
+    }
+    Ok(true)
 }
 
 fn print(evaluation: &Evaluation, model: &str) {
@@ -137,9 +208,7 @@ fn actions(figures: &Figures, tuning: Option<&Tuning>) -> String {
         ">BETTER",
     ]);
     for row in &figures.actions {
-        let offset = |value: fn(&adit_private_track::evaluation::figures::Offset) -> String| {
-            row.offset.as_ref().map_or(String::new(), value)
-        };
+        let offset = |value: fn(&Offset) -> String| row.offset.as_ref().map_or(String::new(), value);
         let better = tuning.and_then(|tuning| tuning.sweep.thresholds.get(row.action));
         rows.add_row([
             name(row),
@@ -222,7 +291,7 @@ fn scores(evaluation: &Evaluation) -> String {
     lines.join("\n")
 }
 
-fn as_json(evaluation: &Evaluation, model: &str) -> Value {
+fn as_json(evaluation: &Evaluation, model: &str, written: bool) -> Value {
     let problems = |problems: &[Problem]| -> Value {
         problems.iter().map(|problem| json!({"file": problem.file, "problem": problem.what})).collect()
     };
@@ -232,6 +301,7 @@ fn as_json(evaluation: &Evaluation, model: &str) -> Value {
             "figures": tuning.figures,
             "held_out": tuning.held_out.map(|held| json!({"folds": held.folds, "score": held.score})),
             "few_labels": tuning.few,
+            "written": written,
         })
     });
     json!({
