@@ -7,6 +7,7 @@ use std::process::Output;
 use adit_synthetic::{Match, MatchFormat, TruthAction};
 use serde_json::{Value, json};
 
+use crate::foreign_clips::python;
 use crate::process::{finish, program, shown};
 
 /// Answers by the challenge's name, which is the clip's.
@@ -37,15 +38,21 @@ impl Stage {
         self.folder.path().join("clips")
     }
 
-    /// A drawn clip with labels, and what the model says of it.
+    /// A drawn clip with labels, and what the worker says of it.
     async fn clip(&mut self, name: &str, seed: u64, answer: impl Fn(&[TruthAction]) -> Vec<Value>) {
-        let drawn = Match::new(seed, MatchFormat { width: 160, height: 90, fps: 25, seconds: 12 });
+        let format = MatchFormat { width: 160, height: 90, fps: 25, seconds: 12 };
+        let drawn = self.sized_clip(name, seed, format).await;
+        self.answers.insert(name.to_owned(), json!({"predictions": answer(drawn.truth())}));
+    }
+
+    async fn sized_clip(&self, name: &str, seed: u64, format: MatchFormat) -> Match {
+        let drawn = Match::new(seed, format);
         let path = self.clips().join(name);
         let ffmpeg = adit_media::Ffmpeg::find(None).await.unwrap();
         let deadline = tokio::time::Instant::now() + crate::process::PATIENCE;
         drawn.write_clip(&ffmpeg, &path, deadline).await.unwrap();
         fs::write(path.with_extension("json"), serde_json::to_string(drawn.truth()).unwrap()).unwrap();
-        self.answers.insert(name.to_owned(), json!({"predictions": answer(drawn.truth())}));
+        drawn
     }
 
     fn evaluate(&self, more: &[&str]) -> Output {
@@ -121,6 +128,53 @@ async fn what_cannot_take_part_is_named_and_the_rest_goes_on() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+/// The example's spotter with a threshold at which it says too little.
+#[tokio::test(flavor = "multi_thread")]
+async fn better_thresholds_are_written_and_hold_the_next_time() {
+    let Some(python) = python() else { return };
+    let mut stage = Stage::new();
+    for (name, seed) in [("a.mp4", 44), ("b.mp4", 2)] {
+        stage.sized_clip(name, seed, MatchFormat { width: 640, height: 360, fps: 25, seconds: 12 }).await;
+    }
+    let model = stage.folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/models/spotter");
+    for file in ["model.onnx", "model.toml"] {
+        fs::copy(format!("{example}/{file}"), model.join(file)).unwrap();
+    }
+    let toml = model.join("model.toml");
+    let shipped = fs::read_to_string(&toml).unwrap();
+    let high = shipped.replace("threshold = 0.25", "threshold = 0.9 # for now");
+    assert_ne!(high, shipped);
+    fs::write(&toml, &high).unwrap();
+    let evaluate = |more: &[&str]| {
+        let mut program = program("sv");
+        program.current_dir(stage.folder.path()).args(["evaluate", "--clips", "clips", "--model", "model"]);
+        finish(program.args(more).env("ADIT_PYTHON", &python))
+    };
+
+    let unasked = evaluate(&["--write"]);
+    let text = shown(&unasked);
+    assert_eq!(unasked.status.code(), Some(1), "{text}");
+    assert!(text.contains("hint: --yes writes without asking"), "{text}");
+    assert_eq!(fs::read_to_string(&toml).unwrap(), high);
+
+    let output = evaluate(&["--json", "--write", "--yes"]);
+    let first: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", shown(&output)));
+    let score = |figures: &Value, pointer: &str| figures.pointer(pointer).and_then(Value::as_f64).unwrap();
+    assert_eq!(first["tuned"]["written"], true);
+    assert!(score(&first, "/tuned/figures/score") > score(&first, "/now/score"), "{first:#}");
+    assert!(score(&first, "/tuned/figures/score") > 0.9, "{first:#}");
+    let written = fs::read_to_string(&toml).unwrap();
+    for kept in ["# Two windows see each frame", "threshold = 0.9 # for now", "[spotting.thresholds]"] {
+        assert!(written.contains(kept), "{kept}: {written}");
+    }
+
+    let again: Value = serde_json::from_slice(&evaluate(&["--json"]).stdout).unwrap();
+    assert_eq!(score(&again, "/now/score"), score(&first, "/tuned/figures/score"));
+}
+
 #[test]
 fn what_cannot_be_evaluated_at_all() {
     let stage = Stage::new();
@@ -129,6 +183,8 @@ fn what_cannot_be_evaluated_at_all() {
     let mapping = stage.evaluate(&["--map", "DRIVE=dribble"]);
     insta::assert_snapshot!(shown(&mapping));
     fs::write(stage.clips().join("broken.mp4"), "no clip").unwrap();
+    let no_model = stage.evaluate(&["--write"]);
+    insta::assert_snapshot!(shown(&no_model));
     let nothing = stage.evaluate(&[]);
     insta::assert_snapshot!(shown(&nothing));
     let python = stage.evaluate(&["--predictor-file", "/nowhere/predictor.py"]);

@@ -62,13 +62,9 @@ impl Examiner {
 
     /// Has the model answer one clip. The model is loaded already.
     pub async fn examine(&self, labelled: &LabelledClip) -> Examined {
-        let mut examined = Examined {
-            clip: Err(problem(&labelled.name, String::new())),
-            not_scored: BTreeMap::new(),
-            warnings: Vec::new(),
-        };
-        examined.clip = self.answer(labelled, &mut examined.not_scored, &mut examined.warnings).await;
-        examined
+        let (mut not_scored, mut warnings) = (BTreeMap::new(), Vec::new());
+        let clip = self.answer(labelled, &mut not_scored, &mut warnings).await;
+        Examined { clip, not_scored, warnings }
     }
 
     async fn answer(
