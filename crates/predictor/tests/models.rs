@@ -20,7 +20,7 @@ use adit_scoring::objects::{Detection, Truth};
 use adit_scoring::soccer::{Era, Event, judge};
 use adit_stand_in::video_host::{Reply, VideoHost};
 use adit_synthetic::{Kind, Match, MatchFormat};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -140,7 +140,7 @@ async fn objects(predictor: &Predictor, images: &[Image]) -> Vec<Map<String, Val
     let task = Task {
         challenge_id: "c".to_owned(),
         wanted: Wanted::Objects { batch_size: 4, n_keypoints: 32 },
-        subject: Subject::Images(ImageStream::new(stream::iter(images.to_vec().into_iter().map(Ok)))),
+        subject: Subject::Images(ImageStream::new(stream::iter(images.to_vec()).map(Ok))),
     };
     let Answer::Objects(found) = predictor.predict(task, soon()).await.unwrap() else { panic!("objects") };
     found

@@ -533,11 +533,18 @@ mod tests {
     /// Dockerfile.miner sets them so where nothing was chosen.
     #[test]
     fn what_is_set_but_empty_is_not_set() {
+        const BAKED: [&str; 7] = [
+            "ADIT_PREDICTOR",
+            "ADIT_WORKER_COMMAND",
+            "ADIT_WORKERS",
+            "ADIT_MODEL",
+            "ADIT_ONNX_PROVIDERS",
+            "ADIT_ONNX_THREADS",
+            "MINER_MODE",
+        ];
         let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let mut pairs = vec![OPEN[0], OPEN[1], ("ADIT_PREDICTOR_FILE", here), ("ADIT_PYTHON", "/bin/sh")];
-        pairs.extend(
-            ["ADIT_PREDICTOR", "ADIT_WORKER_COMMAND", "ADIT_WORKERS", "MINER_MODE"].map(|name| (name, "")),
-        );
+        pairs.extend(BAKED.map(|name| (name, "")));
         let config = config(&pairs).unwrap();
         let PredictorChoice::Workers(workers) = config.predictor else { panic!("no workers") };
         assert_eq!((workers.name.as_str(), workers.count, config.mode), (here, 1, Wanted::SoccerActions));

@@ -270,6 +270,10 @@ declare! {
         "What computes in ONNX Runtime: the first of cpu, cuda and tensorrt in this list that is there. A list without cpu refuses to start where no GPU is usable; with cpu as its last it goes on without, and says so.").or("cpu");
     ONNX_THREADS = public("ADIT_ONNX_THREADS", Adit, Commented("4"),
         "Threads of ONNX Runtime for one run on the processor. Default: one a core.");
+    MODEL_SERVER_TOKEN = public("ADIT_MODEL_SERVER_TOKEN", Adit, Commented(""),
+        "Token that the servers of ADIT_MODEL_SERVERS ask for; each of them is sent it, as Authorization: Bearer.").secret();
+    MODEL_SERVER_SECONDS = public("ADIT_MODEL_SERVER_SECONDS", Adit, Commented("10"),
+        "Longest wait for the answer of one model server to one call, in seconds, 1 to 600; then another one is asked.").or("10");
     WORKER_COMMAND = public("ADIT_WORKER_COMMAND", Adit, Commented("./my-model --serve"),
         "A worker in any language instead of predictor.py: program and arguments, split at blanks; see docs/worker-protocol.md.");
     WORKERS = public("ADIT_WORKERS", Adit, Commented("1"),

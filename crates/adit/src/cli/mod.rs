@@ -5,6 +5,7 @@ pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod gascli;
+pub(crate) mod model;
 pub(crate) mod prefix;
 pub(crate) mod process;
 pub(crate) mod shell;
@@ -23,6 +24,7 @@ use self::chain::{AxonCommand, CommitmentCommand, ShowMetagraph, SubnetCommand};
 use self::deploy::{DeployPtMiner, SpotCheck, SpotCheckRunner};
 use self::doctor::Doctor;
 use self::evaluate::Evaluate;
+use self::model::ModelCommand;
 use self::process::{ProcessCommand, SupervisedArgs};
 use self::shell::ShellCommand;
 use self::turbo_vision::TurboVisionCommand;
@@ -169,6 +171,9 @@ pub(crate) enum SvCommand {
     Evaluate(Evaluate),
     /// List the actions that validators score, with weights and tolerances
     Actions(Actions),
+    /// Look at a model in ONNX before a miner relies on it
+    #[command(subcommand)]
+    Model(ModelCommand),
     #[command(flatten)]
     TurboVision(TurboVisionCommand),
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod check;
 mod engine;
 mod library;
 mod objects;
+mod oip;
 mod onnx;
 mod pipeline;
 mod prepare;
@@ -34,6 +35,7 @@ use spotting::{Scores, Windows};
 
 pub use check::ModelCheck;
 pub use library::find_onnx_runtime;
+pub use oip::{Circuit, Failures, OipError, RemoteConfig, RemoteModel, Server, ServerError, ServerStatus};
 pub use onnx::{OnnxConfig, OnnxError, Provider};
 pub use spec::{
     Activation, ClipSpec, Head, InputSpec, Kind, Layout, MODEL_FILE, ModelSpec, ObjectsSpec, SpecError,
