@@ -119,7 +119,7 @@ class ChallengeRequest(Model):
 
 # --- Modules of those classes, for a predictor whose checkout does not have them. ---
 
-NOW = SimpleNamespace(video=None, frame_count=None)
+NOW = SimpleNamespace(video=None, frame_count=None, frame_rate=None)
 
 
 def frame_count(video_path):
@@ -129,6 +129,11 @@ def frame_count(video_path):
     return NOW.frame_count
 
 
+def frame_rate():
+    """Frames a second of the current clip, from its sample table; None without a clip."""
+    return NOW.frame_rate
+
+
 SCHEMAS = {
     model.__name__: model
     for model in (FramePrediction, CricketDeliveryPrediction, TCGGradingPrediction, ChallengeRequest)
@@ -136,7 +141,7 @@ SCHEMAS = {
 PACKAGES = {"src", "scorevision", "scorevision.utils", "scorevision.miner", "scorevision.miner.private_track"}
 MODULES = {
     "src.schemas": SCHEMAS,
-    "src.media": {"frame_count": frame_count},
+    "src.media": {"frame_count": frame_count, "frame_rate": frame_rate},
     "scorevision.utils.schemas": SCHEMAS,
     "scorevision.miner.private_track.video": {"get_frame_count": frame_count},
 }
@@ -208,7 +213,7 @@ class Server:
 
     def reply(self, request):
         NOW.video = Path(request["video"] or "not-downloaded.mp4")
-        NOW.frame_count = request["frame_count"]
+        NOW.frame_count, NOW.frame_rate = request["frame_count"], request["frame_rate"]
         with_frames = self.frames_wanted is not None and not request["pictures"]
         arriving = Frames() if with_frames else None
         # Pairs of frame number and RGB24 bytes.

@@ -4,6 +4,8 @@ use std::io;
 
 use adit_media::MediaError;
 
+use crate::OipError;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,6 +31,9 @@ pub enum PredictError {
     /// The model was still computing at the deadline.
     #[error("the model had no answer at the deadline: it or the clip is too much for this machine")]
     OutOfTime,
+    /// The servers that hold the model gave no answer that can be used.
+    #[error(transparent)]
+    Server(OipError),
     /// The worker ended in the middle of a request.
     #[error("worker {worker} {how} before it answered; the log has what it printed")]
     Died {

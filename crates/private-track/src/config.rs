@@ -12,8 +12,8 @@ use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
     Environment as WorkerEnvironment, Model, ModelError, ModelSpec, OnnxConfig, OnnxError, Predictor,
-    Provider, Runner, SpecError, Wanted, WorkerConfig, WorkerPool, find_onnx_runtime, find_predictor_file,
-    python_program,
+    Provider, RemoteConfig, Runner, Server as ModelServer, ServerError, SpecError, Wanted, WorkerConfig,
+    WorkerPool, find_onnx_runtime, find_predictor_file, python_program,
 };
 use adit_settings::{Environment, SettingError, Var, var};
 
@@ -198,6 +198,9 @@ pub enum ConfigError {
     /// `ADIT_PREDICTOR=model` without a model.
     #[error("`ADIT_PREDICTOR=model` wants ADIT_MODEL, the folder of a model")]
     NoModel,
+    /// `ADIT_MODEL_SERVERS`.
+    #[error("`ADIT_MODEL_SERVERS`: {0}")]
+    Servers(#[from] ServerError),
     /// What runs the model.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -453,11 +456,22 @@ fn model(env: &Environment, folder: &Path) -> Result<PredictorChoice, ConfigErro
     Ok(PredictorChoice::Model { name: folder.display().to_string(), spec, runner: model_runner(env)? })
 }
 
-/// Who runs models in ONNX on this host.
+/// Who runs models in ONNX: the servers that are set, else this host.
 ///
 /// # Errors
 /// A setting's, or [`OnnxError::NoLibrary`].
 pub fn model_runner(env: &Environment) -> Result<Runner, ConfigError> {
+    if let Some(servers) = env.text(&var::MODEL_SERVERS)? {
+        return model_servers(env, servers).map(Runner::Servers);
+    }
+    onnx_config(env).map(Runner::Onnx)
+}
+
+/// ONNX Runtime on this host.
+///
+/// # Errors
+/// A setting's, or [`OnnxError::NoLibrary`].
+pub fn onnx_config(env: &Environment) -> Result<OnnxConfig, ConfigError> {
     let python = env.path(&var::PYTHON)?.unwrap_or_else(python_program);
     let library = find_onnx_runtime(env.path(&var::ONNX_RUNTIME)?.as_deref(), &python);
     let providers = Provider::list(env.required(&var::ONNX_PROVIDERS)?).map_err(|what| {
@@ -467,7 +481,16 @@ pub fn model_runner(env: &Environment) -> Result<Runner, ConfigError> {
         Some(_) => Some(count(env, &var::ONNX_THREADS, 1024)?),
         None => None,
     };
-    Ok(Runner::Onnx(OnnxConfig { library: library.ok_or(OnnxError::NoLibrary)?, providers, threads }))
+    Ok(OnnxConfig { library: library.ok_or(OnnxError::NoLibrary)?, providers, threads })
+}
+
+fn model_servers(env: &Environment, servers: &str) -> Result<RemoteConfig, ConfigError> {
+    let servers: Result<Vec<ModelServer>, _> =
+        servers.split(',').map(str::trim).filter(|server| !server.is_empty()).map(str::parse).collect();
+    let mut config = RemoteConfig::new(servers?);
+    config.token = env.secret(&var::MODEL_SERVER_TOKEN)?;
+    config.call_limit = Duration::from_secs(count(env, &var::MODEL_SERVER_SECONDS, 600)? as u64);
+    Ok(config)
 }
 
 fn not_found(named: Option<PathBuf>) -> String {

@@ -270,6 +270,8 @@ declare! {
         "What computes in ONNX Runtime: the first of cpu, cuda and tensorrt in this list that is there. A list without cpu refuses to start where no GPU is usable; with cpu as its last it goes on without, and says so.").or("cpu");
     ONNX_THREADS = public("ADIT_ONNX_THREADS", Adit, Commented("4"),
         "Threads of ONNX Runtime for one run on the processor. Default: one a core.");
+    MODEL_SERVERS = public("ADIT_MODEL_SERVERS", Adit, Commented("grpc://10.0.0.2:8001/spotter,grpc://10.0.0.3:8001/spotter"),
+        "Servers of the Open Inference Protocol that run the model of ADIT_MODEL instead of this host, each as http(s)://HOST:PORT/v2/models/NAME or grpc(s)://HOST:PORT/NAME; see docs/many-hosts.md.");
     MODEL_SERVER_TOKEN = public("ADIT_MODEL_SERVER_TOKEN", Adit, Commented(""),
         "Token that the servers of ADIT_MODEL_SERVERS ask for; each of them is sent it, as Authorization: Bearer.").secret();
     MODEL_SERVER_SECONDS = public("ADIT_MODEL_SERVER_SECONDS", Adit, Commented("10"),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use adit_media::Sampling;
 use adit_predictor::{Kind, Model, ModelCheck, ModelSpec, Need, OnnxConfig, Runner};
-use adit_private_track::model_runner;
+use adit_private_track::{model_runner, onnx_config};
 use adit_scoring::soccer::{Era, actions};
 use adit_settings::Environment;
 use serde_json::{Value, json};
@@ -33,25 +33,28 @@ async fn check(env: &Environment, args: &CheckModel) -> Result<ExitCode, Failure
     let runner = model_runner(env).map_err(Failure::new)?;
     let model = Model::load(spec.clone(), &runner).await.map_err(Failure::new)?;
     let report = model.check().await.map_err(Failure::new)?;
-    // A spot check has other processors than this machine.
-    let one_thread = match &runner {
-        Runner::Onnx(config) => {
-            let single = Runner::Onnx(OnnxConfig { threads: Some(1), ..config.clone() });
-            let single = Model::load(spec, &single).await.map_err(Failure::new)?;
-            Some(model.difference(&single).await.map_err(Failure::new)?)
-        }
-        _ => None,
+    // A spot check runs the image: the model within it, and on another machine.
+    let other = match &runner {
+        Runner::Onnx(config) => Some(("one thread", OnnxConfig { threads: Some(1), ..config.clone() })),
+        // Where this host cannot run it there is nothing to compare.
+        _ => onnx_config(env).ok().filter(|_| spec.file.is_file()).map(|config| ("this host", config)),
     };
-    let passed = report.repeats;
+    let other = match other {
+        Some((name, config)) => {
+            let other = Model::load(spec, &Runner::Onnx(config)).await.map_err(Failure::new)?;
+            Some((name, model.difference(&other).await.map_err(Failure::new)?))
+        }
+        None => None,
+    };
     if args.json {
-        println!("{}", as_json(&model, &report, one_thread));
+        println!("{}", as_json(&model, &report, other));
     } else {
-        print(&model, &report, one_thread);
+        print(&model, &report, other);
     }
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.repeats { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print(model: &Model, report: &ModelCheck, one_thread: Option<f32>) {
+fn print(model: &Model, report: &ModelCheck, other: Option<(&str, f32)>) {
     let (signature, spec) = (model.signature(), model.spec());
     println!("{}: {}\n", spec.file.display(), model.describe());
     let fact = |name: &str, text: String| println!("{name:<10}{text}");
@@ -78,8 +81,8 @@ fn print(model: &Model, report: &ModelCheck, one_thread: Option<f32>) {
         let text = "a window or image gives the same answer alone and among others";
         verdict(alone, differing(text, report.largest_difference));
     }
-    if let Some(difference) = one_thread {
-        verdict(difference == 0.0, differing("one thread gives the same answer as many", difference));
+    if let Some((name, difference)) = other {
+        verdict(difference == 0.0, differing(&format!("{name} gives the same answer"), difference));
     }
     for label in unscored(model) {
         verdict(false, format!("no validator scores {label:?}: `sv actions` lists what they do"));
@@ -140,7 +143,7 @@ fn unscored(model: &Model) -> Vec<&str> {
         .collect()
 }
 
-fn as_json(model: &Model, report: &ModelCheck, one_thread: Option<f32>) -> Value {
+fn as_json(model: &Model, report: &ModelCheck, other: Option<(&str, f32)>) -> Value {
     let signature = model.signature();
     json!({
         "model": model.spec().file,
@@ -155,6 +158,7 @@ fn as_json(model: &Model, report: &ModelCheck, one_thread: Option<f32>) -> Value
         "repeats": report.repeats,
         "alone_as_among_others": report.alone,
         "alone_difference": report.largest_difference,
-        "one_thread_difference": one_thread,
+        "compared_with": other.map(|(name, _)| name),
+        "compared_difference": other.map(|(_, difference)| difference),
     })
 }

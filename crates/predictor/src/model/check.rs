@@ -85,7 +85,8 @@ impl Model {
     }
 
     async fn infer(&self, input: Tensor) -> Result<Vec<Tensor>, String> {
-        self.engine.infer(input, Instant::now() + LIMIT).await.map(|(outputs, _)| outputs)
+        let ran = self.engine.infer(input, Instant::now() + LIMIT).await;
+        ran.map(|(outputs, _)| outputs).map_err(|error| error.to_string())
     }
 
     /// An input of noise that is the same each time.

@@ -123,7 +123,8 @@ impl Baked {
         let incomplete = |what: String| BakedError::Incomplete { folder: folder.to_owned(), what };
         let inside = spec.file.canonicalize().ok().zip(folder.canonicalize().ok());
         if !inside.is_some_and(|(file, folder)| file.starts_with(folder)) {
-            let what = format!("{} is not a file in the folder, and nothing else goes in", spec.file.display());
+            let what =
+                format!("{} is not a file in the folder, and nothing else goes in", spec.file.display());
             return Err(incomplete(what));
         }
         let requirements = std::fs::read_to_string(folder.join(REQUIREMENTS)).unwrap_or_default();

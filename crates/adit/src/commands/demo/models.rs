@@ -56,7 +56,12 @@ struct Row {
 }
 
 /// `true` where the models are worth what they should be and answer alike, or where there is nothing to run them with.
-pub(super) async fn show(env: &Environment, stage: &Stage, python: &Path, ffmpeg: &Path) -> Result<bool, Failure> {
+pub(super) async fn show(
+    env: &Environment,
+    stage: &Stage,
+    python: &Path,
+    ffmpeg: &Path,
+) -> Result<bool, Failure> {
     println!(
         "\nModels in ONNX (examples/models), each run by Adit itself, by a worker in Python, and by KServe's server over the \
          Open Inference Protocol\n"
@@ -150,11 +155,18 @@ impl Models {
         })
     }
 
-    async fn spotter(&self, stage: &Stage, by: &'static str, choice: PredictorChoice) -> Result<Row, Failure> {
+    async fn spotter(
+        &self,
+        stage: &Stage,
+        by: &'static str,
+        choice: PredictorChoice,
+    ) -> Result<Row, Failure> {
         let report = stage.rehearse(choice, &self.ffmpeg).await?;
-        let answer = answer(&report).ok_or_else(|| Failure::new(format!("the spotter, run by {by}, did not answer")))?;
+        let answer = answer(&report)
+            .ok_or_else(|| Failure::new(format!("the spotter, run by {by}, did not answer")))?;
         let score = report.attempts.iter().filter_map(|attempt| attempt.outcome.score()).fold(1.0, f64::min);
-        let slowest_s = report.attempts.iter().map(|attempt| attempt.latency.as_secs_f64()).fold(0.0, f64::max);
+        let slowest_s =
+            report.attempts.iter().map(|attempt| attempt.latency.as_secs_f64()).fold(0.0, f64::max);
         Ok(Row { model: SPOTTER, by, score, slowest_s, answer })
     }
 
