@@ -23,10 +23,8 @@ pub mod spot_check;
 pub mod wire;
 
 pub use config::{
-pub use config::{
     Answering, Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, model_runner, onnx_config,
     own_hotkey,
-};
 };
 pub use record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
 pub use server::{Server, StartError};

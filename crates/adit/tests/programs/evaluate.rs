@@ -132,7 +132,7 @@ async fn what_cannot_take_part_is_named_and_the_rest_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn better_thresholds_are_written_and_hold_the_next_time() {
     let Some(python) = python() else { return };
-    let mut stage = Stage::new();
+    let stage = Stage::new();
     for (name, seed) in [("a.mp4", 44), ("b.mp4", 2)] {
         stage.sized_clip(name, seed, MatchFormat { width: 640, height: 360, fps: 25, seconds: 12 }).await;
     }
