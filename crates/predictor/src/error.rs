@@ -70,6 +70,20 @@ pub enum PredictError {
     /// A picture could not be put where a worker can read it.
     #[error("cannot write a picture for the worker into the temporary folder: {0}")]
     Spool(#[source] io::Error),
+    /// The worker gave no room back for the next frames.
+    #[error(
+        "worker {worker} still held all {slots} slots of its shared memory when the time for frames was over: it is too \
+         slow, or keeps frames that it should free"
+    )]
+    Held {
+        /// Its number, from 0.
+        worker: usize,
+        /// How many it held.
+        slots: usize,
+    },
+    /// Frames could not be put where a worker can read them.
+    #[error("cannot write frames for the worker into shared memory: {0}")]
+    SharedMemory(#[source] io::Error),
     /// The pool was shut down.
     #[error("the workers were shut down")]
     Stopped,

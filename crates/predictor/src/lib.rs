@@ -28,7 +28,7 @@ pub use model::{
 };
 pub use python::{ChuteFiles, PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
 pub use task::{Image, ImageStream, Need, Subject, Task, Wanted};
-pub use worker::{Environment, PoolStatus, WorkerConfig, WorkerPool};
+pub use worker::{Environment, Gpus, GpusError, PoolStatus, WorkerConfig, WorkerPool};
 
 /// A model, loaded once and asked many times.
 #[derive(Debug)]

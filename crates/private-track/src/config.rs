@@ -11,9 +11,9 @@ use adit_chain::{ChainStakes, EndpointError, Endpoints, FollowError, Netuid, Sta
 use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
-    Environment as WorkerEnvironment, Model, ModelError, ModelSpec, OnnxConfig, OnnxError, Predictor,
-    Provider, RemoteConfig, Runner, Server as ModelServer, ServerError, SpecError, Wanted, WorkerConfig,
-    WorkerPool, find_onnx_runtime, find_predictor_file, python_program,
+    Environment as WorkerEnvironment, Gpus, GpusError, Model, ModelError, ModelSpec, OnnxConfig, OnnxError,
+    Predictor, Provider, RemoteConfig, Runner, Server as ModelServer, ServerError, SpecError, Wanted,
+    WorkerConfig, WorkerPool, find_onnx_runtime, find_predictor_file, python_program,
 };
 use adit_settings::{Environment, SettingError, Var, var};
 
@@ -184,6 +184,9 @@ pub enum ConfigError {
     /// `ADIT_ALLOWED_HOSTS`.
     #[error("`ADIT_ALLOWED_HOSTS`: {0}")]
     AllowList(#[from] AllowListError),
+    /// The GPUs of the workers.
+    #[error("`ADIT_WORKER_GPUS`: {0}")]
+    Gpus(#[from] GpusError),
     /// The program of a worker is not there.
     #[error("`{name}`: there is no program `{program}`", program = .program.display())]
     NoProgram {
@@ -443,8 +446,12 @@ fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {
     let extra: Vec<String> =
         extra.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let variables = env.variables().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let count = count(env, &var::WORKERS, 256)?;
     Ok(PredictorChoice::Workers(WorkerConfig {
-        count: count(env, &var::WORKERS, 256)?,
+        count,
+        gpus: Gpus::parse(env.text(&var::WORKER_GPUS)?.unwrap_or_default(), count)?,
+        recycle: env.parsed(&var::WORKER_RECYCLE, "a number of answers, or 0 for never")?,
+        wanted: mode(env)?,
         start_limit: seconds(env, &var::WORKER_START_SECONDS)?,
         environment: WorkerEnvironment::chosen_from(variables, &extra),
         ..workers
@@ -645,6 +652,26 @@ mod tests {
             assert!(matches!(error, ConfigError::NoProgram { .. }), "{error}");
             assert!(error.to_string().contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn gpus_that_no_worker_would_use_stop_the_start() {
+        let with = |more: &[(&'static str, &'static str)]| {
+            let mut pairs = vec![OPEN[0], OPEN[1], ("ADIT_WORKER_COMMAND", "cat"), ("PATH", "/bin")];
+            pairs.extend(more);
+            config(&pairs)
+        };
+        let error = with(&[("ADIT_WORKER_GPUS", "0,1")]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`ADIT_WORKER_GPUS`: 2 GPUs for 1 workers: GPU 1 would have none"),
+            "{error}"
+        );
+        let config =
+            with(&[("ADIT_WORKER_GPUS", "0,1"), ("ADIT_WORKERS", "2"), ("ADIT_WORKER_RECYCLE", "9")])
+                .unwrap();
+        let PredictorChoice::Workers(workers) = config.predictor else { panic!("no workers") };
+        assert_eq!((workers.gpus, workers.recycle), (Gpus::Each(vec!["0".into(), "1".into()]), 9));
+        assert!(with(&[("ADIT_WORKER_RECYCLE", "-1")]).is_err());
     }
 
     #[test]

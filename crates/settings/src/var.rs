@@ -284,6 +284,10 @@ declare! {
         "Time in seconds that a worker may take to load its model before it is started again. The spot check waits about 300.").or("300");
     WORKER_ENV = public("ADIT_WORKER_ENV", Adit, Commented("MY_MODEL_DIR,MY_FLAG"),
         "Names of further variables that workers may see. They get no others than the usual ones (PATH, HOME, CUDA_*, …).");
+    WORKER_GPUS = public("ADIT_WORKER_GPUS", Adit, Commented("0,1"),
+        "GPUs for the workers, one each by CUDA_VISIBLE_DEVICES: numbers or UUIDs as nvidia-smi -L lists them, or none. More workers than GPUs share them in turn. Default: each sees what the miner sees.");
+    WORKER_RECYCLE = public("ADIT_WORKER_RECYCLE", Adit, Commented("1000"),
+        "After how many answers a worker is ended and a fresh one loads its model; 0 for never. One at a time; with a single worker, challenges wait meanwhile.").or("0");
     FFMPEG = public("ADIT_FFMPEG", Adit, Commented("/usr/bin/ffmpeg"),
         "The ffmpeg program, version 5 or newer.").or("ffmpeg");
     ENV_FILE = public("ADIT_ENV_FILE", Adit, Commented("/etc/adit/miner.env"),
