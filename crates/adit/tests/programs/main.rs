@@ -12,6 +12,7 @@ mod c2pa;
 mod chain;
 mod deploy;
 mod doctor;
+mod evaluate;
 mod foreign_clips;
 mod generator;
 mod generator_kills;
