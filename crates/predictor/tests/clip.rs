@@ -1,6 +1,7 @@
 //! Models against a real clip: fetched, decoded and shown to them by `media`.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as a test does")]
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
