@@ -1,6 +1,10 @@
 //! Decoded frames, one by one, as a decoder child gives them.
 
-use std::{future::Future, pin::pin};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    pin::pin,
+};
 
 use bytes::Bytes;
 use tempfile::TempPath;
@@ -157,7 +161,9 @@ pub(crate) enum Feed {
     /// Down a pipe while they arrive, after a prefix of our own.
     Pipe { prefix: Bytes, samples: Box<Samples> },
     /// A spooled file, which is removed when the decoder has ended.
-    File(TempPath),
+    Spooled(TempPath),
+    /// A file of somebody else's.
+    File(PathBuf),
 }
 
 /// Starts a decoder.
@@ -204,12 +210,14 @@ async fn start(
     feed: &Feed,
     deadline: Instant,
 ) -> Result<Process, MediaError> {
+    let file = |path: &Path| match path.to_str() {
+        Some(path) => Ok(("file", format!("file:{path}"))),
+        None => Err(MediaError::Unsupported(format!("a path that is not UTF-8: {}", path.display()))),
+    };
     let (protocol, input) = match feed {
         Feed::Pipe { .. } => ("pipe", "pipe:0".to_owned()),
-        Feed::File(path) => match path.to_str() {
-            Some(path) => ("file", format!("file:{path}")),
-            None => return Err(MediaError::Unsupported("a spool folder that is not UTF-8".to_owned())),
-        },
+        Feed::Spooled(path) => file(path)?,
+        Feed::File(path) => file(path)?,
     };
     let threads = limits.decoder_threads.max(1).to_string();
     let max_pixels = limits.max_pixels.to_string();
