@@ -103,7 +103,7 @@ SPAN, WIDE, HIGH = 64, 128, 72
 
 # At 25 frames a second: in one frame a ball at a foot moves with its player, at most 0.15 m; one that flies moves 2 to
 # 5 m; a kick-off after a goal puts it 40 m and more elsewhere.
-AT_FOOT, FLYING, FASTEST, CUT = 0.75, 1.25, 10.0, 11.0
+AT_FOOT, FLYING, FASTEST, CUT = 0.4, 0.8, 10.0, 11.0
 
 # A flight takes at most 15 frames. Where it leads after those, from the middle of the pitch along: a shot goes 54 m or
 # more, into the goal, a pass (which may be over sooner) at most 37 m.

@@ -1,11 +1,10 @@
 """A detector as an ONNX file, for the chute: what is read and computed is what Adit's own run of the model does.
 
-Beside this file lie `model.onnx` and `model.toml`, as in `examples/models/detector`; `sv push` uploads a folder like that.
-Every step is Adit's, in 32-bit floats and in the same order, so both give the same answers to the last digit. Of the heads
-that Adit knows this file has "yolo" and "final". Needs numpy, onnxruntime and Python 3.11.
+Beside this file lie `model.onnx` and `model.toml`; `sv push` uploads a folder like that. In this repository it takes those of
+`examples/models/detector`. Every step is Adit's, in 32-bit floats and in the same order, so both give the same answers to
+the last digit. Of the heads that Adit knows this file has "yolo" and "final". Needs numpy, onnxruntime and Python 3.11.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +28,9 @@ class FrameResult:
 
 class Miner:
     def __init__(self, path_hf_repo):
-        # DETECTOR names another folder, which only serves to try this file; in the chute it is the repository's own.
-        folder = Path(os.environ.get("DETECTOR", path_hf_repo))
+        folder = Path(path_hf_repo)
+        if not (folder / "model.toml").is_file():
+            folder = folder.parent / "models" / "detector"
         spec = tomllib.loads((folder / "model.toml").read_text())
         if spec["kind"] != "objects":
             raise ValueError("%s is for %s, and this file finds objects" % (folder / "model.toml", spec["kind"]))
@@ -125,9 +125,9 @@ class Objects:
     """`[objects]` of model.toml."""
 
     def __init__(self, table):
-        self.head = table.get("head", "yolo")
-        if self.head not in ("yolo", "final"):
-            raise ValueError("head = %r of model.toml is more than this file knows" % self.head)
+        self.head = table.get("head")  # None: "final" where the last axis has six places
+        if self.head not in (None, "yolo", "final") or table.get("activation", "none") != "none":
+            raise ValueError("[objects] of model.toml says more than this file knows")
         self.threshold, self.iou = np.float32(table.get("threshold", 0.25)), np.float32(table.get("iou", 0.7))
         self.most = table.get("most", 300)
 
@@ -135,7 +135,8 @@ class Objects:
         """Corners in the input, class and score of each box, the best first."""
         if not np.isfinite(output).all():
             raise ValueError("the model's output has a number in it that is not finite")
-        if self.head == "final":
+        final = self.head == "final" or (self.head is None and output.shape[2] == 6)
+        if final:
             corners, scores, classes = output[0, :, :4], output[0, :, 4], output[0, :, 5]
         else:
             x, y, half_width, half_height = output[0, 0], output[0, 1], output[0, 2] / 2, output[0, 3] / 2
@@ -148,7 +149,7 @@ class Objects:
         for at in order:
             if len(kept) == self.most:
                 break
-            if self.head == "final" or not any(
+            if final or not any(
                 classes[at] == cls and iou(other, corners[at]) > self.iou for other, cls, _ in kept
             ):
                 kept.append((corners[at], classes[at], scores[at]))
