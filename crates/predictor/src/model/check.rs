@@ -70,7 +70,20 @@ impl Model {
     }
 
     async fn infer(&self, input: Tensor) -> Result<Vec<Tensor>, String> {
-        self.engine.infer(input, Instant::now() + LIMIT).await.map(|(outputs, _)| outputs)
+        self.run(input, Instant::now() + LIMIT).await.map(|(outputs, _)| outputs)
+    }
+
+    /// Runs the model once on an input that is prepared already, and gives its outputs as they are; and the input, where
+    /// it can be used again.
+    ///
+    /// # Errors
+    /// What the model said instead of an answer.
+    pub async fn run(
+        &self,
+        input: Tensor,
+        deadline: Instant,
+    ) -> Result<(Vec<Tensor>, Option<Tensor>), String> {
+        self.engine.infer(input, deadline).await
     }
 
     /// An input of noise that is the same each time.
