@@ -13,7 +13,7 @@ help: ## List the targets
 demo: ## Build, then rehearse the miners on loopback and show what scored what
 	@scripts/setup demo
 	cargo build --locked -p adit
-	ADIT_PYTHON=$${ADIT_PYTHON:-$$(ls $(TARGET)/demo-venv/bin/python 2>/dev/null)} $(TARGET)/debug/adit demo
+	ADIT_PYTHON=$${ADIT_PYTHON:-$$(ls $(TARGET)/oip-venv/bin/python 2>/dev/null)} $(TARGET)/debug/adit demo
 
 # The tests' Python, with the wheels of scripts/requirements-test.txt.
 test: export ADIT_TEST_PYTHON := $(TARGET)/test-venv/bin/python

@@ -1,7 +1,8 @@
 """Writes the two example models: `python build.py [FOLDER]`, by default beside this file. Needs nothing but Python 3.9.
 
-Neither was trained. Their weights follow from how the match of `crates/synthetic` is drawn: which colours it has, how large
-a disc is and how far the ball goes from one frame to the next. The same script writes the same bytes anywhere.
+Neither was trained. Their weights follow from how the match of `crates/synthetic` is drawn: which colours it has,
+how large a disc is and how far the ball goes from one frame to the next. The same script writes the same bytes
+anywhere.
 """
 
 import struct
@@ -101,9 +102,9 @@ class Graph:
 # Frames in a window, and their size. A ball of 2.8 pixels is enough to see where it is to a tenth of one.
 SPAN, WIDE, HIGH = 64, 128, 72
 
-# At 25 frames a second: in one frame a ball at a foot moves with its player, at most 0.15 m; one that flies moves 2 to
-# 5 m; a kick-off after a goal puts it 40 m and more elsewhere.
-AT_FOOT, FLYING, FASTEST, CUT = 0.4, 0.8, 10.0, 11.0
+# At 25 frames a second: in one frame a ball at a foot moves with its player, at most 0.15 m, which after H.264 looks
+# like up to 0.4 m; one that flies moves 2 to 5 m; a kick-off after a goal puts it 40 m and more elsewhere.
+AT_FOOT, FLYING, FASTEST, CUT = 0.45, 0.85, 10.0, 11.0
 
 # A flight takes at most 15 frames. Where it leads after those, from the middle of the pitch along: a shot goes 54 m or
 # more, into the goal, a pass (which may be over sooner) at most 37 m.
@@ -156,9 +157,9 @@ def spotter():
     in_goal = g.ramp(g.node("Abs", x), ON_THE_PITCH, IN_GOAL)
 
     # An action is when all it takes is there: each condition is 0 or 1 and counts 8, and the bias lies in the middle
-    # between all of them and all but one. A condition is read one frame before (the step into this frame), now (the step
-    # out of it) or three frames later. Outside the window all are 0: nothing is said about its first frame and its last
-    # ones, which the windows around it see.
+    # between all of them and all but one. A condition is read one frame before (the step into this frame), now (the
+    # step out of it) or three frames later. Outside the window all are 0: nothing is said about its first frame and
+    # its last ones, which the windows around it see.
     before, now, later = 0, 1, 4
     FLIES, GOES_ON, SHOT_, GOAL = range(4)
     begins = [(FLIES, before, -1), (GOES_ON, before, 1), (FLIES, now, 1), (FLIES, later, 1)]
@@ -228,8 +229,8 @@ def detector():
     peak = g.node("Cast", g.node("Equal", seen, best), to=FLOAT)
     scores = g.node("Mul", g.ramp(seen, SEEN_AT_ALL, SEEN_WELL), peak)
 
-    # Between the places: a disc that is moved loses 2 / (pi * radius) of its area a pixel, on either side of its own place
-    # alike, so the difference of the two neighbours says where it is.
+    # Between the places: a disc that is moved loses 2 / (pi * radius) of its area a pixel, on either side of its own
+    # place alike, so the difference of the two neighbours says where it is.
     slope = 2 * STEP / (3.141592653589793 * DISC)
     difference = [-STEP / (2 * slope), 0.0, STEP / (2 * slope)]
     shift_x = g.node("Conv", seen, g.floats([3, 1, 1, 3], difference * 3), group=3, pads=[0, 1, 0, 1])

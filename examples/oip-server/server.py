@@ -1,12 +1,13 @@
 """Serves ONNX models over the Open Inference Protocol, REST and gRPC, with KServe's own server.
 
-    python server.py --model spotter=../models/spotter --model detector=../models/detector --http-port 8000 --grpc-port 8001
+    python server.py --model spotter=../models/spotter --model detector=../models/detector
 
-Each folder holds a `model.onnx`. What arrives is the model's input, ready for it; what goes back are its outputs as they
-are: whoever asks has the `model.toml` and does the rest. So a miner's answers are those of the same model in its own
-process. Needs the wheels of scripts/requirements-oip.txt.
+Each folder holds a `model.onnx`. What arrives is the model's input, ready for it; what goes back are its outputs as
+they are: whoever asks has the `model.toml` and does the rest. So a miner's answers are those of the same model in its
+own process. Needs the wheels of scripts/requirements-oip.txt.
 
-KServe listens on every address of the host, and asks nobody for a password: keep the ports inside a network of your own.
+KServe listens on every address of the host, and asks nobody for a password: keep the ports inside a network of your
+own.
 """
 
 import argparse

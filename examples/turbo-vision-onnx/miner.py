@@ -1,8 +1,10 @@
 """A detector as an ONNX file, for the chute: what is read and computed is what Adit's own run of the model does.
 
-Beside this file lie `model.onnx` and `model.toml`; `sv push` uploads a folder like that. In this repository it takes those of
-`examples/models/detector`. Every step is Adit's, in 32-bit floats and in the same order, so both give the same answers to
-the last digit. Of the heads that Adit knows this file has "yolo" and "final". Needs numpy, onnxruntime and Python 3.11.
+Beside this file lie `model.onnx` and `model.toml.txt`, a copy of the `model.toml`: validators allow a repository no
+file with its name. `sv push` uploads a folder like that. In this repository it takes the model of
+`examples/models/detector`. Every step is Adit's, in 32-bit floats and in the same order, so both give the same
+answers to the last digit. Of the heads that Adit knows this file has "yolo" and "final". Needs numpy, onnxruntime and
+Python 3.11.
 """
 
 from pathlib import Path
@@ -28,12 +30,10 @@ class FrameResult:
 
 class Miner:
     def __init__(self, path_hf_repo):
-        folder = Path(path_hf_repo)
-        if not (folder / "model.toml").is_file():
-            folder = folder.parent / "models" / "detector"
-        spec = tomllib.loads((folder / "model.toml").read_text())
+        description = described(Path(path_hf_repo))
+        spec, folder = tomllib.loads(description.read_text()), description.parent
         if spec["kind"] != "objects":
-            raise ValueError("%s is for %s, and this file finds objects" % (folder / "model.toml", spec["kind"]))
+            raise ValueError("%s is for %s, and this file finds objects" % (description, spec["kind"]))
         self.input, self.objects = Input(spec["input"]), Objects(spec.get("objects", {}))
         file = folder / spec.get("file", "model.onnx")
         self.session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -52,6 +52,15 @@ class Miner:
         output = self.session.run(None, {self.name: tensor})[0]
         found = self.objects.found(output)
         return [dict(letterbox.in_image(corners), cls_id=int(cls), conf=float(score)) for corners, cls, score in found]
+
+
+def described(folder):
+    """The description of the model in a folder."""
+    places = [folder / "model.toml.txt", folder / "model.toml", folder.parent / "models" / "detector" / "model.toml"]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError("there is no %s: it says what model.onnx takes and gives" % places[0])
 
 
 class Input:
@@ -109,7 +118,7 @@ class Letterbox:
 
 
 def half_up(value):
-    """The nearest whole number. A half goes up, which for numbers above 0 is away from 0; below it the image has ended."""
+    """The nearest whole number. A half goes up: above 0 that is away from 0, and below it the image has ended."""
     return int(np.floor(np.float64(value) + 0.5))
 
 

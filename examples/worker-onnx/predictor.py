@@ -1,10 +1,11 @@
-"""An action spotter as an ONNX file, for the private track's worker: what is read and computed is what Adit's own run of
-the model does.
+"""An action spotter as an ONNX file, for the private track's worker: what is read and computed is what Adit's own run
+of the model does.
 
-The model is a folder with `model.onnx` and `model.toml`: the one that SPOTTER names (`ADIT_WORKER_ENV=SPOTTER` hands it to
-workers), else the one of this file, else `../models/spotter`. Every step is Adit's, in 32-bit floats and in the same
-order, so both give the same answers to the last digit, unless `activation` is softmax or sigmoid: numpy's exponential may
-differ in the last digit from Rust's, so let the model end in it. Needs numpy, onnxruntime and Python 3.11.
+The model is a folder with `model.onnx` and `model.toml`: the one that SPOTTER names (`ADIT_WORKER_ENV=SPOTTER` hands
+it to workers), else the one of this file, else `../models/spotter`. Every step is Adit's, in 32-bit floats and in the
+same order, so both give the same answers to the last digit, unless `activation` is softmax or sigmoid: numpy's
+exponential may differ in the last digit from Rust's, so let the model end in it. Needs numpy, onnxruntime and Python
+3.11.
 
 Change what you need: `Spotter.windows` is where another model would be called.
 """

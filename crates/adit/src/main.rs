@@ -70,6 +70,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
                 SvCommand::Healthcheck(args) => commands::healthcheck::run(&args),
                 SvCommand::Rehearse(args) => commands::rehearse::run(&env, args),
                 SvCommand::Actions(args) => commands::actions::run(&args),
+                SvCommand::Model(command) => commands::model::run(&env, &command),
                 SvCommand::TurboVision(command) => commands::turbo_vision::run(&env, command),
                 SvCommand::Process(command) => commands::process::run(&PRIVATE_TRACK, &env, &command),
                 SvCommand::Shell(command) => commands::shell::run::<Sv>(&command),

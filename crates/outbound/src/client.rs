@@ -26,6 +26,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const PIECE: usize = 64 * 1024;
 /// The same for files so large that the number of pieces counts.
 const LARGE_PIECE: usize = 512 * 1024;
+/// As much of an answer may be under way before it is read, so that a large one does not wait for the reader.
+const HTTP2_WINDOW: u32 = 8 * 1024 * 1024;
+/// How often a busy HTTP/2 connection is tried.
+const HTTP2_PING: Duration = Duration::from_secs(5);
 /// Pause before the one retry of a `get` whose connection failed.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
@@ -59,6 +63,8 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body, at most [`Limits::max_bytes`].
     pub body: Bytes,
+    /// What came after the body, as gRPC's status does; mostly nothing.
+    pub trailers: HeaderMap,
 }
 
 impl Response {
@@ -90,7 +96,7 @@ impl Client {
     /// # Errors
     /// [`FetchError::Setup`] when TLS cannot be set up at all.
     pub fn new(guard: AddressGuard) -> Result<Self, FetchError> {
-        Self::with_idle_connections(guard, 4)
+        Self::build(guard, |builder| builder.http1_only().pool_max_idle_per_host(4))
     }
 
     /// As [`Client::new`], but each request gets a connection of its own. A server may close a kept connection
@@ -100,20 +106,38 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with_fresh_connections(guard: AddressGuard) -> Result<Self, FetchError> {
-        Self::with_idle_connections(guard, 0)
+        Self::build(guard, |builder| builder.http1_only().pool_max_idle_per_host(0))
     }
 
-    fn with_idle_connections(guard: AddressGuard, per_host: usize) -> Result<Self, FetchError> {
+    /// As [`Client::new`], but speaks HTTP/2 from the first byte, as gRPC servers expect it; all requests to a host
+    /// share one connection. One whose other end does not answer a ping within 5 s is given up.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_http2(guard: AddressGuard) -> Result<Self, FetchError> {
+        Self::build(guard, |builder| {
+            builder
+                .http2_prior_knowledge()
+                .http2_initial_stream_window_size(HTTP2_WINDOW)
+                .http2_initial_connection_window_size(HTTP2_WINDOW)
+                .http2_keep_alive_interval(HTTP2_PING)
+                .http2_keep_alive_timeout(CONNECT)
+        })
+    }
+
+    fn build(
+        guard: AddressGuard,
+        with: fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, FetchError> {
         // An error means that the process has chosen a provider already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
-            reqwest::Client::builder()
+            with(reqwest::Client::builder())
                 .user_agent(concat!("adit/", env!("CARGO_PKG_VERSION")))
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
                 .connect_timeout(CONNECT)
-                .pool_max_idle_per_host(per_host)
                 .dns_resolver(Arc::new(guard.clone()))
         };
         let http = builder().build().or_else(|error| {
@@ -327,10 +351,7 @@ impl Client {
             Ok(Err(error)) => return Err(FetchError::from_send(&host(&url), &error)),
             Err(_) => return Err(out_of_time(&host(&url), limits, 0)),
         };
-        let status = response.status();
-        let headers = response.headers().clone();
-        let body = Download::start_reading(url, response, *limits)?.bytes().await?;
-        Ok(Response { status, headers, body })
+        Download::start_reading(url, response, *limits)?.response().await
     }
 }
 
@@ -380,7 +401,8 @@ mod tests {
         let now = httpdate::parse_http_date("Fri, 27 Nov 2026 10:00:00 GMT").unwrap();
         let wait = |text: &str| {
             let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
-            let response = Response { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() };
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            let response = Response { status, headers, body: Bytes::new(), trailers: HeaderMap::new() };
             response.retry_after(now).map(|wait| wait.as_secs())
         };
         assert_eq!(wait("7"), Some(7));

@@ -1,12 +1,13 @@
 //! The body of an answer, chunk by chunk, under the caller's limits.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, header, response::Parts};
+use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::{
-    FetchError, Limits,
+    FetchError, Limits, Response,
     client::{host, out_of_time},
 };
 
@@ -15,7 +16,9 @@ use crate::{
 pub struct Download {
     url: Url,
     host: String,
-    response: reqwest::Response,
+    head: Parts,
+    body: reqwest::Body,
+    trailers: HeaderMap,
     limits: Limits,
     length: Option<u64>,
     start: u64,
@@ -39,7 +42,9 @@ impl Download {
         } else {
             (0, length)
         };
-        Ok(Self { url, host, response, limits, length, start, total, received: 0 })
+        let (head, body) = http::Response::from(response).into_parts();
+        let trailers = HeaderMap::new();
+        Ok(Self { url, host, head, body, trailers, limits, length, start, total, received: 0 })
     }
 
     /// The URL after redirects.
@@ -85,7 +90,7 @@ impl Download {
     }
 
     fn header(&self, name: header::HeaderName) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
+        self.head.headers.get(name)?.to_str().ok()
     }
 
     /// The next piece of the body; `None` after a whole body.
@@ -95,13 +100,20 @@ impl Download {
     /// the last chunk.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         let until = (Instant::now() + self.limits.idle).min(self.limits.deadline);
-        let chunk = match timeout_at(until, self.response.chunk()).await {
-            Ok(Ok(chunk)) => chunk,
-            Ok(Err(error)) => {
-                tracing::debug!(error = %error.without_url(), "body interrupted");
-                return Err(self.interrupted());
+        let chunk = loop {
+            let frame = match timeout_at(until, self.body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(None) => break None,
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(error = %error.without_url(), "body interrupted");
+                    return Err(self.interrupted());
+                }
+                Err(_) => return Err(out_of_time(&self.host, &self.limits, self.received)),
+            };
+            match frame.into_data() {
+                Ok(chunk) => break Some(chunk),
+                Err(frame) => self.trailers.extend(frame.into_trailers().unwrap_or_default()),
             }
-            Err(_) => return Err(out_of_time(&self.host, &self.limits, self.received)),
         };
         let Some(chunk) = chunk else {
             return match self.length {
@@ -120,12 +132,18 @@ impl Download {
     ///
     /// # Errors
     /// As [`Download::chunk`].
-    pub async fn bytes(mut self) -> Result<Bytes, FetchError> {
+    pub async fn bytes(self) -> Result<Bytes, FetchError> {
+        Ok(self.response().await?.body)
+    }
+
+    /// The rest of the body with what came before and after it.
+    pub(crate) async fn response(mut self) -> Result<Response, FetchError> {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             body.extend_from_slice(&chunk);
         }
-        Ok(body.freeze())
+        let Parts { status, headers, .. } = self.head;
+        Ok(Response { status, headers, body: body.freeze(), trailers: self.trailers })
     }
 
     fn interrupted(&self) -> FetchError {

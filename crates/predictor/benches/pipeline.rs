@@ -80,7 +80,7 @@ async fn clip() -> PathBuf {
             pixels
         });
         let options =
-            EncodeOptions { crf: 22, ..EncodeOptions::new(FORMAT.width, FORMAT.height, FORMAT.fps) };
+            EncodeOptions { crf: 23, ..EncodeOptions::new(FORMAT.width, FORMAT.height, FORMAT.fps) };
         let whole = path.with_extension("new.mp4");
         let ffmpeg = Ffmpeg::find(None).await.unwrap();
         ffmpeg.encode_h264(&options, frames, &whole, soon()).await.unwrap();

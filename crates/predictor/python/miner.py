@@ -7,7 +7,7 @@ PLAIN_DICT = "a result is a plain dict: in the chute it needs a model_dump() met
 
 
 class Server:
-    needs = "images"
+    needs = {"images": {"shared": True}}
 
     def __init__(self, folder):
         file = folder / "miner.py"
@@ -64,7 +64,7 @@ class Server:
                 raise ImportError(text % name)
 
     def reply(self, request):
-        frames = Frames()
+        frames = Frames(request, self.numpy)
         return reply(request, frames, lambda: {"objects": self.answer(request, frames)})
 
     def answer(self, request, frames):

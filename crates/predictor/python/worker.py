@@ -119,7 +119,7 @@ class ChallengeRequest(Model):
 
 # --- Modules of those classes, for a predictor whose checkout does not have them. ---
 
-NOW = SimpleNamespace(video=None, frame_count=None)
+NOW = SimpleNamespace(video=None, frame_count=None, frame_rate=None)
 
 
 def frame_count(video_path):
@@ -129,6 +129,11 @@ def frame_count(video_path):
     return NOW.frame_count
 
 
+def frame_rate():
+    """Frames a second of the current clip, from its sample table; None without a clip."""
+    return NOW.frame_rate
+
+
 SCHEMAS = {
     model.__name__: model
     for model in (FramePrediction, CricketDeliveryPrediction, TCGGradingPrediction, ChallengeRequest)
@@ -136,7 +141,7 @@ SCHEMAS = {
 PACKAGES = {"src", "scorevision", "scorevision.utils", "scorevision.miner", "scorevision.miner.private_track"}
 MODULES = {
     "src.schemas": SCHEMAS,
-    "src.media": {"frame_count": frame_count},
+    "src.media": {"frame_count": frame_count, "frame_rate": frame_rate},
     "scorevision.utils.schemas": SCHEMAS,
     "scorevision.miner.private_track.video": {"get_frame_count": frame_count},
 }
@@ -165,7 +170,7 @@ def as_dict(prediction):
 
 
 class Server:
-    about = None
+    about = numpy = None
 
     def __init__(self, path):
         self.name = path.name
@@ -176,6 +181,10 @@ class Server:
             self.function("predict_actions", "video_path")
         else:
             self.needs = {"frames": self.frames_wanted}
+            self.warm_up = bool(getattr(self.module, "WARM_UP", False))
+            self.batches = self.frames_wanted.get("batch") is not None
+            self.views = self.batches or bool(self.frames_wanted.get("shared"))
+            self.numpy = numpy_if_there() if self.views else None
             self.function("predict_frames", "frames")
 
     def function(self, name, argument):
@@ -206,13 +215,26 @@ class Server:
             actions = self.function("predict_actions", "video_path")(NOW.video)
         return {"predictions": [FramePrediction(**as_dict(action)).model_dump() for action in actions]}
 
+    def shown(self, arrived):
+        """A pair of frame number and pixels, or of the numbers of a batch and its pixels."""
+        head, pixels = arrived
+        numbers = head["frames" if self.batches else "frame"]
+        if not self.views:
+            return numbers, pixels
+        if self.numpy is None:
+            return numbers, memoryview(pixels) if isinstance(pixels, bytes) else pixels
+        shape = [len(numbers)] if self.batches else []
+        shape += [self.frames_wanted["height"], self.frames_wanted["width"], 3]
+        if isinstance(pixels, bytes):
+            pixels = self.numpy.frombuffer(pixels, self.numpy.uint8)
+        return numbers, pixels.reshape(shape)
+
     def reply(self, request):
         NOW.video = Path(request["video"] or "not-downloaded.mp4")
-        NOW.frame_count = request["frame_count"]
+        NOW.frame_count, NOW.frame_rate = request["frame_count"], request["frame_rate"]
         with_frames = self.frames_wanted is not None and not request["pictures"]
-        arriving = Frames() if with_frames else None
-        # Pairs of frame number and RGB24 bytes.
-        frames = ((head["frame"], pixels) for head, pixels in arriving) if with_frames else None
+        arriving = Frames(request, self.numpy) if with_frames else None
+        frames = map(self.shown, arriving) if with_frames else None
         return reply(request, arriving, lambda: self.answer(request, frames))
 
 

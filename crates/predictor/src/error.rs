@@ -4,6 +4,8 @@ use std::io;
 
 use adit_media::MediaError;
 
+use crate::OipError;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,6 +31,9 @@ pub enum PredictError {
     /// The model was still computing at the deadline.
     #[error("the model had no answer at the deadline: it or the clip is too much for this machine")]
     OutOfTime,
+    /// The servers that hold the model gave no answer that can be used.
+    #[error(transparent)]
+    Server(OipError),
     /// The worker ended in the middle of a request.
     #[error("worker {worker} {how} before it answered; the log has what it printed")]
     Died {
@@ -65,6 +70,20 @@ pub enum PredictError {
     /// A picture could not be put where a worker can read it.
     #[error("cannot write a picture for the worker into the temporary folder: {0}")]
     Spool(#[source] io::Error),
+    /// The worker gave no room back for the next frames.
+    #[error(
+        "worker {worker} still held all {slots} slots of its shared memory when the time for frames was over: it is too \
+         slow, or keeps frames that it should free"
+    )]
+    Held {
+        /// Its number, from 0.
+        worker: usize,
+        /// How many it held.
+        slots: usize,
+    },
+    /// Frames could not be put where a worker can read them.
+    #[error("cannot write frames for the worker into shared memory: {0}")]
+    SharedMemory(#[source] io::Error),
     /// The pool was shut down.
     #[error("the workers were shut down")]
     Stopped,

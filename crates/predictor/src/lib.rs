@@ -21,13 +21,14 @@ use tokio::time::Instant;
 pub use answer::{Action, Answer, Grades};
 pub use error::PredictError;
 pub use model::{
-    Activation, ClipSpec, Data, Element, Head, InputSpec, Kind, Layout, MODEL_FILE, Model, ModelCheck,
-    ModelError, ModelSpec, ObjectsSpec, OnnxConfig, OnnxError, Port, Provider, Runner, Signature, SpecError,
-    SpottingSpec, Tensor, find_onnx_runtime, write_thresholds,
+    Activation, Circuit, ClipSpec, Data, Element, Failures, Head, InputSpec, Kind, Layout, MODEL_FILE, Model,
+    ModelCheck, ModelError, ModelSpec, ObjectsSpec, OipError, OnnxConfig, OnnxError, Port, Provider,
+    RemoteConfig, RemoteModel, Runner, Server, ServerError, ServerStatus, Signature, SpecError, SpottingSpec,
+    Tensor, find_onnx_runtime, write_thresholds,
 };
 pub use python::{ChuteFiles, PREDICTOR_FILE, find_in_checkout, find_predictor_file, python_program};
 pub use task::{Image, ImageStream, Need, Subject, Task, Wanted};
-pub use worker::{Environment, PoolStatus, WorkerConfig, WorkerPool};
+pub use worker::{Environment, Gpus, GpusError, PoolStatus, WorkerConfig, WorkerPool};
 
 /// A model, loaded once and asked many times.
 #[derive(Debug)]

@@ -313,3 +313,131 @@ async fn the_example_model_sees_what_the_baseline_guesses() {
     assert!(guessed > 0.0 && guessed < 0.4, "the baseline scores {guessed}");
     assert!(seen > 0.9, "the example scores {seen}");
 }
+
+/// The tests' Python, with numpy.
+fn numpy() -> Option<PathBuf> {
+    let python = std::env::var_os("ADIT_TEST_PYTHON").map(PathBuf::from).filter(|path| path.exists());
+    if python.is_none() {
+        let missing = "skipped: ADIT_TEST_PYTHON names no Python with numpy; `make test` sets it up";
+        assert!(std::env::var_os("ADIT_CI").is_none_or(|value| value != "1"), "{missing}");
+        eprintln!("{missing}");
+    }
+    python
+}
+
+fn run_by(python: &Path, config: WorkerConfig) -> Predictor {
+    Predictor::Workers(WorkerPool::start(WorkerConfig { program: python.to_owned(), ..config }))
+}
+
+/// One action a frame: what the pixels were given as, and the sum of all of them.
+const EACH: &str = "FRAMES = dict(width=40, height=20, rate=5)\n\
+     def predict_frames(frames):\n    \
+         return [dict(frame=index, action=f'{type(pixels).__name__} {sum(bytes(pixels))}') for index, pixels in frames]\n";
+
+const BATCHES: &str = "FRAMES = dict(width=40, height=20, rate=5, batch=7)\n\
+     def predict_frames(frames):\n    \
+         for indices, pixels in frames:\n        \
+             assert len(pixels) == (len(indices) if hasattr(pixels, 'reshape') else len(indices) * 2400)\n        \
+             assert len(indices) == (4 if indices[0] == 280 else 7), indices\n        \
+             for at, index in enumerate(indices):\n            \
+                 one = pixels[at] if hasattr(pixels, 'reshape') else pixels[at * 2400:at * 2400 + 2400]\n            \
+                 assert not hasattr(one, 'shape') or one.shape in ((20, 40, 3), (2400,)), one.shape\n            \
+                 yield dict(frame=index, action=f'{type(pixels).__name__} {sum(bytes(one))}')\n";
+
+#[tokio::test]
+async fn frames_are_the_same_however_they_come() {
+    let Some(python) = numpy() else { return };
+    let clip = Clip::new().await;
+    let plain = clip.actions(&clip.model(EACH)).await;
+    assert_eq!(plain.len(), 60);
+    for (program, text, kind) in [
+        (&python, EACH.replace("rate=5", "rate=5, shared=True"), "ndarray"),
+        (&python, BATCHES.to_owned(), "ndarray"),
+        (&python, BATCHES.replace("batch=7", "batch=7, shared=True"), "ndarray"),
+        (&"python3".into(), EACH.replace("rate=5", "rate=5, shared=True"), "memoryview"),
+        (&"python3".into(), BATCHES.to_owned(), "memoryview"),
+        (&"python3".into(), BATCHES.replace("batch=7", "batch=7, shared=True"), "memoryview"),
+    ] {
+        // Python without numpy, wherever the tests run.
+        let text = match kind {
+            "memoryview" => format!("import sys; sys.modules['numpy'] = None\n{text}"),
+            _ => text,
+        };
+        let actions = clip.actions(&run_by(program, clip.config(&text))).await;
+        let expected: Vec<Action> = plain
+            .iter()
+            .map(|row| Action { action: row.action.replace("bytes", kind), ..row.clone() })
+            .collect();
+        assert_eq!(actions, expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_array_that_is_kept_is_not_written_over() {
+    let Some(python) = numpy() else { return };
+    let clip = Clip::new().await;
+    let plain = clip.actions(&clip.model(EACH)).await;
+    // A view of one frame is kept while all others pass.
+    let text = "FRAMES = dict(width=40, height=20, rate=5, shared=True)\n\
+                def predict_frames(frames):\n    \
+                    kept = None\n    \
+                    for index, pixels in frames:\n        \
+                        assert not pixels.flags.writeable\n        \
+                        if kept is None:\n            \
+                            kept = pixels[2:, ::2].T\n            \
+                            before = kept.copy()\n    \
+                    assert (kept == before).all()\n    \
+                    return [dict(frame=index, action='kept')]\n";
+    let actions = clip.actions(&run_by(&python, clip.config(text))).await;
+    assert_eq!(actions[0].frame, plain.last().unwrap().frame);
+}
+
+#[tokio::test]
+async fn a_model_that_keeps_every_array_is_told_so_and_stays() {
+    let Some(python) = numpy() else { return };
+    let clip = Clip::new().await;
+    let text = "import os\n\
+                FRAMES = dict(width=40, height=20, shared=True)\n\
+                def predict_frames(frames):\n    \
+                    if os.path.exists(__file__ + '.keep'): frames = list(frames)\n    \
+                    else: [0 for _ in frames]\n    \
+                    return [dict(frame=0, action=str(os.getpid()))]\n";
+    let mut config = clip.config(text);
+    config.clip_margin = Duration::from_secs(90);
+    let margin = config.clip_margin;
+    let model = run_by(&python, config);
+    let before = clip.actions(&model).await;
+    let keep = clip.folder.path().join(format!("{PREDICTOR_FILE}.keep"));
+    fs::write(&keep, "").unwrap();
+    let Some(Need::Frames(format)) = model.need() else { panic!("{:?}", model.need()) };
+    let url = clip.host.serve("/match.mp4", Reply::bytes(clip.bytes.clone()));
+    let deadline = Instant::now() + margin + Duration::from_secs(3);
+    let task = Task {
+        challenge_id: "c1".to_owned(),
+        wanted: Wanted::SoccerActions,
+        subject: Subject::Frames(clip.media.frames(&url, format, deadline).await.unwrap()),
+    };
+    let error = model.predict(task, deadline).await.unwrap_err();
+    assert!(matches!(error, PredictError::Held { slots: 8, .. }), "{error}");
+    fs::remove_file(keep).unwrap();
+    assert_eq!(clip.actions(&model).await, before, "the same worker");
+}
+
+#[tokio::test]
+async fn a_model_that_fails_while_it_holds_arrays_fails_alone() {
+    let Some(python) = numpy() else { return };
+    let clip = Clip::new().await;
+    let text = "FRAMES = dict(width=40, height=20, shared=True)\n\
+                def predict_frames(frames):\n    \
+                    kept = [next(frames) for _ in range(5)]\n    \
+                    raise ValueError('no ball')\n";
+    let model = run_by(&python, clip.config(text));
+    for _ in 0..2 {
+        match clip.ask(&model, Wanted::SoccerActions).await {
+            Err(PredictError::Model(text)) => assert_eq!(text, "ValueError: no ball"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let Predictor::Workers(pool) = &model else { unreachable!() };
+    assert_eq!(pool.status().last_failure, None);
+}

@@ -20,7 +20,7 @@ use adit_scoring::objects::{Detection, Truth};
 use adit_scoring::soccer::{Era, Event, judge};
 use adit_stand_in::video_host::{Reply, VideoHost};
 use adit_synthetic::{Kind, Match, MatchFormat};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -128,6 +128,43 @@ async fn the_spotter_finds_the_actions_here_and_in_a_worker_alike() {
     }
 }
 
+/// What a `model.toml` may say that those of the examples do not: averages, candidates of all heights, and windows in
+/// seconds at a rate that is not validators'.
+#[tokio::test]
+async fn a_worker_reads_the_description_as_the_process_does() {
+    let Some((python, runner)) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(examples("models/spotter/model.onnx"), folder.path().join("model.onnx")).unwrap();
+    fs::copy(examples("worker-onnx/predictor.py"), folder.path().join("predictor.py")).unwrap();
+    let clip = Clip::drawn(9, MatchFormat { width: 320, height: 180, fps: 50, seconds: 7 }).await;
+    let spotting = "activation = \"none\"\nsmoothing = 5\nwindow = 0.7\nthreshold = 0.0\n";
+    let tables = "[spotting.thresholds]\npass = 0.1\n[spotting.windows]\nshot = 1.9\n";
+    for (input, clips, background) in [
+        (
+            "colour = \"bgr\"\nscale = 58.0\nmean = [0.1, 0.2, 0.3]\nstd = [3.0, 4.1, 5.2]",
+            "stride = 3",
+            "goal",
+        ),
+        ("batch = 3", "rate = 17.0\noverlap = 63", "shot"),
+        ("", "overlap = 20", "pass_received"),
+    ] {
+        let text = format!(
+            "kind = \"action-spotting\"\nlabels = [\"pass\", \"pass_received\", \"shot\", \"goal\"]\n\
+             [input]\nlayout = \"NTCHW\"\n{input}\n[clip]\nlength = 64\n{clips}\n\
+             [spotting]\nbackground = \"{background}\"\n{spotting}{tables}"
+        );
+        fs::write(folder.path().join("model.toml"), text).unwrap();
+        let spec = ModelSpec::read(folder.path()).unwrap();
+        let here = Predictor::Model(Model::load(spec, &runner).await.unwrap());
+        let config = WorkerConfig::python(&python, &folder.path().join("predictor.py"));
+        let worker = Predictor::Workers(WorkerPool::start(config));
+        let actions = clip.actions(&here).await;
+        assert!(actions.len() > 3, "{input} {clips}: {actions:?}");
+        assert_eq!(clip.actions(&worker).await, actions, "{input} {clips}");
+        worker.shutdown().await;
+    }
+}
+
 /// Frames of a drawn match, one in `every`.
 fn images(drawn: &Match, (width, height): (u32, u32), every: usize) -> Vec<Image> {
     let shown = (0..drawn.frame_count()).step_by(every);
@@ -140,7 +177,7 @@ async fn objects(predictor: &Predictor, images: &[Image]) -> Vec<Map<String, Val
     let task = Task {
         challenge_id: "c".to_owned(),
         wanted: Wanted::Objects { batch_size: 4, n_keypoints: 32 },
-        subject: Subject::Images(ImageStream::new(stream::iter(images.to_vec().into_iter().map(Ok)))),
+        subject: Subject::Images(ImageStream::new(stream::iter(images.to_vec()).map(Ok))),
     };
     let Answer::Objects(found) = predictor.predict(task, soon()).await.unwrap() else { panic!("objects") };
     found

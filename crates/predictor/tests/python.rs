@@ -218,7 +218,7 @@ fn a_worker_whose_miner_was_killed_outright_ends_by_itself() {
     let mut lines = BufReader::new(miner.stdout.take().unwrap()).lines();
     let worker: u32 = lines.next().unwrap().unwrap().parse().unwrap();
     let ready = lines.next().unwrap().unwrap();
-    assert_eq!(ready, r#"{"ready": true, "needs": "file"}"#);
+    assert_eq!(ready, r#"{"ready": true, "needs": "file", "ping": true}"#);
     miner.kill().unwrap();
     miner.wait().unwrap();
     let stat = format!("/proc/{worker}/stat");
@@ -227,5 +227,54 @@ fn a_worker_whose_miner_was_killed_outright_ends_by_itself() {
     while !dead() {
         assert!(std::time::Instant::now() < deadline, "worker {worker} lives on");
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test]
+async fn a_predictor_warms_up_where_it_asks_for_it() {
+    let predict = "def predict_frames(frames):\n    \
+                       count = sum(len(pixels) for _, pixels in frames)\n    \
+                       if BAD: raise MemoryError('no GPU')\n    \
+                       global SEEN\n    \
+                       SEEN = count\n    \
+                       return []\n\
+                   def predict_pictures(pictures): return [dict(frame=0, action=str(SEEN))]\n";
+    for extra in ["", ", batch=4", ", shared=True", ", batch=4, shared=True"] {
+        let head = format!("WARM_UP, SEEN, BAD = True, 0, False\nFRAMES = dict(width=4, height=2{extra})\n");
+        let checkout = Checkout::new(&format!("import sys; sys.modules['numpy'] = None\n{head}{predict}"));
+        let answer = ask(&checkout.start(), Wanted::SoccerActions).await.unwrap();
+        let Answer::Actions(actions) = answer else { panic!("{answer:?} to a soccer task") };
+        let seen = if extra.contains("batch") { "96" } else { "192" };
+        assert_eq!(actions[0].action, seen, "{extra}");
+    }
+    let head = "WARM_UP, BAD = True, True\nFRAMES = dict(width=4, height=2)\n";
+    let checkout = Checkout::new(&format!("{head}{predict}"));
+    let predictor = checkout.start();
+    let Predictor::Workers(pool) = &predictor else { unreachable!() };
+    let deadline = soon();
+    while pool.status().last_failure.is_none() {
+        assert!(Instant::now() < deadline, "no failure was reported");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(
+        pool.status().last_failure.unwrap(),
+        "its warm-up failed: the model failed: MemoryError: no GPU"
+    );
+}
+
+#[tokio::test]
+async fn the_main_loop_answers_pings() {
+    let checkout = Checkout::new(
+        "import os\n\
+         def predict_actions(video_path): pass\n\
+         def predict_pictures(pictures): return [dict(frame=0, action=str(os.getpid()))]\n",
+    );
+    let mut config = WorkerConfig::python(Path::new("python3"), &checkout.path(PREDICTOR_FILE));
+    config.ping_every = Duration::from_millis(1);
+    let predictor = Predictor::Workers(WorkerPool::start(config));
+    let first = ask(&predictor, Wanted::SoccerActions).await.unwrap();
+    for _ in 0..20 {
+        sleep(Duration::from_millis(5)).await;
+        assert_eq!(ask(&predictor, Wanted::SoccerActions).await.unwrap(), first);
     }
 }

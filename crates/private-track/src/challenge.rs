@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adit_media::{Media, MediaError, PictureSource};
-use adit_predictor::{Answer, Need, PredictError, Predictor, Subject, Task, Wanted};
+use adit_predictor::{Answer, Need, OipError, PredictError, Predictor, Subject, Task, Wanted};
 use axum::http::StatusCode;
 use tokio::time::Instant;
 
@@ -40,9 +40,11 @@ impl Failure {
             Self::Predict(
                 PredictError::Deadline { .. } | PredictError::Busy { .. } | PredictError::OutOfTime,
             ) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Predict(PredictError::NotReady { .. } | PredictError::Stopped) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Predict(
+                PredictError::NotReady { .. }
+                | PredictError::Stopped
+                | PredictError::Server(OipError::NoneUp(_)),
+            ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Request(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Media(_) | Self::Predict(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -11,8 +11,9 @@ use adit_chain::{ChainStakes, EndpointError, Endpoints, FollowError, Netuid, Sta
 use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
-    Environment as WorkerEnvironment, ModelSpec, OnnxConfig, OnnxError, Provider, Runner, SpecError, Wanted,
-    WorkerConfig, find_onnx_runtime, find_predictor_file, python_program,
+    Environment as WorkerEnvironment, Gpus, GpusError, ModelSpec, OnnxConfig, OnnxError, Provider,
+    RemoteConfig, Runner, Server as ModelServer, ServerError, SpecError, Wanted, WorkerConfig,
+    find_onnx_runtime, find_predictor_file, python_program,
 };
 use adit_settings::{Environment, SettingError, Var, var};
 
@@ -143,6 +144,9 @@ pub enum ConfigError {
     /// `ADIT_ALLOWED_HOSTS`.
     #[error("`ADIT_ALLOWED_HOSTS`: {0}")]
     AllowList(#[from] AllowListError),
+    /// The GPUs of the workers.
+    #[error("`ADIT_WORKER_GPUS`: {0}")]
+    Gpus(#[from] GpusError),
     /// The program of a worker is not there.
     #[error("`{name}`: there is no program `{program}`", program = .program.display())]
     NoProgram {
@@ -157,6 +161,9 @@ pub enum ConfigError {
     /// `ADIT_PREDICTOR=model` without a model.
     #[error("`ADIT_PREDICTOR=model` wants ADIT_MODEL, the folder of a model")]
     NoModel,
+    /// `ADIT_MODEL_SERVERS`.
+    #[error("`ADIT_MODEL_SERVERS`: {0}")]
+    Servers(#[from] ServerError),
     /// What runs the model.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -395,8 +402,12 @@ fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {
     let extra: Vec<String> =
         extra.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let variables = env.variables().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let count = count(env, &var::WORKERS, 256)?;
     Ok(PredictorChoice::Workers(WorkerConfig {
-        count: count(env, &var::WORKERS, 256)?,
+        count,
+        gpus: Gpus::parse(env.text(&var::WORKER_GPUS)?.unwrap_or_default(), count)?,
+        recycle: env.parsed(&var::WORKER_RECYCLE, "a number of answers, or 0 for never")?,
+        wanted: mode(env)?,
         start_limit: seconds(env, &var::WORKER_START_SECONDS)?,
         environment: WorkerEnvironment::chosen_from(variables, &extra),
         ..workers
@@ -408,11 +419,22 @@ fn model(env: &Environment, folder: &Path) -> Result<PredictorChoice, ConfigErro
     Ok(PredictorChoice::Model { name: folder.display().to_string(), spec, runner: model_runner(env)? })
 }
 
-/// Who runs models in ONNX on this host.
+/// Who runs models in ONNX: the servers that are set, else this host.
 ///
 /// # Errors
 /// A setting's, or [`OnnxError::NoLibrary`].
 pub fn model_runner(env: &Environment) -> Result<Runner, ConfigError> {
+    if let Some(servers) = env.text(&var::MODEL_SERVERS)? {
+        return model_servers(env, servers).map(Runner::Servers);
+    }
+    onnx_config(env).map(Runner::Onnx)
+}
+
+/// ONNX Runtime on this host.
+///
+/// # Errors
+/// A setting's, or [`OnnxError::NoLibrary`].
+pub fn onnx_config(env: &Environment) -> Result<OnnxConfig, ConfigError> {
     let python = env.path(&var::PYTHON)?.unwrap_or_else(python_program);
     let library = find_onnx_runtime(env.path(&var::ONNX_RUNTIME)?.as_deref(), &python);
     let providers = Provider::list(env.required(&var::ONNX_PROVIDERS)?).map_err(|what| {
@@ -422,7 +444,16 @@ pub fn model_runner(env: &Environment) -> Result<Runner, ConfigError> {
         Some(_) => Some(count(env, &var::ONNX_THREADS, 1024)?),
         None => None,
     };
-    Ok(Runner::Onnx(OnnxConfig { library: library.ok_or(OnnxError::NoLibrary)?, providers, threads }))
+    Ok(OnnxConfig { library: library.ok_or(OnnxError::NoLibrary)?, providers, threads })
+}
+
+fn model_servers(env: &Environment, servers: &str) -> Result<RemoteConfig, ConfigError> {
+    let servers: Result<Vec<ModelServer>, _> =
+        servers.split(',').map(str::trim).filter(|server| !server.is_empty()).map(str::parse).collect();
+    let mut config = RemoteConfig::new(servers?);
+    config.token = env.secret(&var::MODEL_SERVER_TOKEN)?;
+    config.call_limit = Duration::from_secs(count(env, &var::MODEL_SERVER_SECONDS, 600)? as u64);
+    Ok(config)
 }
 
 fn not_found(named: Option<PathBuf>) -> String {
@@ -488,11 +519,18 @@ mod tests {
     /// Dockerfile.miner sets them so where nothing was chosen.
     #[test]
     fn what_is_set_but_empty_is_not_set() {
+        const BAKED: [&str; 7] = [
+            "ADIT_PREDICTOR",
+            "ADIT_WORKER_COMMAND",
+            "ADIT_WORKERS",
+            "ADIT_MODEL",
+            "ADIT_ONNX_PROVIDERS",
+            "ADIT_ONNX_THREADS",
+            "MINER_MODE",
+        ];
         let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let mut pairs = vec![OPEN[0], OPEN[1], ("ADIT_PREDICTOR_FILE", here), ("ADIT_PYTHON", "/bin/sh")];
-        pairs.extend(
-            ["ADIT_PREDICTOR", "ADIT_WORKER_COMMAND", "ADIT_WORKERS", "MINER_MODE"].map(|name| (name, "")),
-        );
+        pairs.extend(BAKED.map(|name| (name, "")));
         let config = config(&pairs).unwrap();
         let PredictorChoice::Workers(workers) = config.predictor else { panic!("no workers") };
         assert_eq!((workers.name.as_str(), workers.count, config.mode), (here, 1, Wanted::SoccerActions));
@@ -570,6 +608,26 @@ mod tests {
             assert!(matches!(error, ConfigError::NoProgram { .. }), "{error}");
             assert!(error.to_string().contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn gpus_that_no_worker_would_use_stop_the_start() {
+        let with = |more: &[(&'static str, &'static str)]| {
+            let mut pairs = vec![OPEN[0], OPEN[1], ("ADIT_WORKER_COMMAND", "cat"), ("PATH", "/bin")];
+            pairs.extend(more);
+            config(&pairs)
+        };
+        let error = with(&[("ADIT_WORKER_GPUS", "0,1")]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`ADIT_WORKER_GPUS`: 2 GPUs for 1 workers: GPU 1 would have none"),
+            "{error}"
+        );
+        let config =
+            with(&[("ADIT_WORKER_GPUS", "0,1"), ("ADIT_WORKERS", "2"), ("ADIT_WORKER_RECYCLE", "9")])
+                .unwrap();
+        let PredictorChoice::Workers(workers) = config.predictor else { panic!("no workers") };
+        assert_eq!((workers.gpus, workers.recycle), (Gpus::Each(vec!["0".into(), "1".into()]), 9));
+        assert!(with(&[("ADIT_WORKER_RECYCLE", "-1")]).is_err());
     }
 
     #[test]

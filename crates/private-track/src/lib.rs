@@ -21,6 +21,8 @@ mod server;
 pub mod spot_check;
 pub mod wire;
 
-pub use config::{Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, model_runner, own_hotkey};
+pub use config::{
+    Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, model_runner, onnx_config, own_hotkey,
+};
 pub use record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
 pub use server::{Server, StartError};

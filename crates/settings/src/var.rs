@@ -270,6 +270,12 @@ declare! {
         "What computes in ONNX Runtime: the first of cpu, cuda and tensorrt in this list that is there. A list without cpu refuses to start where no GPU is usable; with cpu as its last it goes on without, and says so.").or("cpu");
     ONNX_THREADS = public("ADIT_ONNX_THREADS", Adit, Commented("4"),
         "Threads of ONNX Runtime for one run on the processor. Default: one a core.");
+    MODEL_SERVERS = public("ADIT_MODEL_SERVERS", Adit, Commented("grpc://10.0.0.2:8001/spotter,grpc://10.0.0.3:8001/spotter"),
+        "Servers of the Open Inference Protocol that run the model of ADIT_MODEL instead of this host, each as http(s)://HOST:PORT/v2/models/NAME or grpc(s)://HOST:PORT/NAME; see docs/many-hosts.md.");
+    MODEL_SERVER_TOKEN = public("ADIT_MODEL_SERVER_TOKEN", Adit, Commented(""),
+        "Token that the servers of ADIT_MODEL_SERVERS ask for; each of them is sent it, as Authorization: Bearer.").secret();
+    MODEL_SERVER_SECONDS = public("ADIT_MODEL_SERVER_SECONDS", Adit, Commented("10"),
+        "Longest wait for the answer of one model server to one call, in seconds, 1 to 600; then another one is asked.").or("10");
     WORKER_COMMAND = public("ADIT_WORKER_COMMAND", Adit, Commented("./my-model --serve"),
         "A worker in any language instead of predictor.py: program and arguments, split at blanks; see docs/worker-protocol.md.");
     WORKERS = public("ADIT_WORKERS", Adit, Commented("1"),
@@ -278,6 +284,10 @@ declare! {
         "Time in seconds that a worker may take to load its model before it is started again. The spot check waits about 300.").or("300");
     WORKER_ENV = public("ADIT_WORKER_ENV", Adit, Commented("MY_MODEL_DIR,MY_FLAG"),
         "Names of further variables that workers may see. They get no others than the usual ones (PATH, HOME, CUDA_*, …).");
+    WORKER_GPUS = public("ADIT_WORKER_GPUS", Adit, Commented("0,1"),
+        "GPUs for the workers, one each by CUDA_VISIBLE_DEVICES: numbers or UUIDs as nvidia-smi -L lists them, or none. More workers than GPUs share them in turn. Default: each sees what the miner sees.");
+    WORKER_RECYCLE = public("ADIT_WORKER_RECYCLE", Adit, Commented("1000"),
+        "After how many answers a worker is ended and a fresh one loads its model; 0 for never. One at a time; with a single worker, challenges wait meanwhile.").or("0");
     FFMPEG = public("ADIT_FFMPEG", Adit, Commented("/usr/bin/ffmpeg"),
         "The ffmpeg program, version 5 or newer.").or("ffmpeg");
     ENV_FILE = public("ADIT_ENV_FILE", Adit, Commented("/etc/adit/miner.env"),

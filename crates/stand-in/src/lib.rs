@@ -8,6 +8,7 @@ pub mod hub;
 pub mod local_chain;
 pub mod media;
 pub mod node;
+pub mod oip;
 pub mod postgres;
 pub mod providers;
 pub mod registry;

@@ -19,7 +19,7 @@ use adit_http_server::{ListenError, Server as HttpServer};
 use adit_media::{Ffmpeg, Media, MediaLimits};
 use adit_outbound::{AddressGuard, Client, FetchError};
 use adit_predictor::{
-    ChuteFiles, Environment, Model, PredictError, Predictor, WorkerConfig, WorkerPool, python_program,
+    ChuteFiles, Environment, Gpus, Model, PredictError, Predictor, WorkerConfig, WorkerPool, python_program,
 };
 use tokio::time::Instant;
 
@@ -62,6 +62,10 @@ pub struct Config {
     pub environment: Environment,
     /// How long it may take to load.
     pub start_limit: Duration,
+    /// Which GPUs it sees.
+    pub gpus: Gpus,
+    /// After how many answers it is loaded anew; 0 for never.
+    pub recycle: u64,
     /// How long a request may take, its body and the clip's download included.
     pub deadline: Duration,
     /// Largest body of a request in bytes: frames come in it.
@@ -86,6 +90,8 @@ impl Config {
             python: python_program(),
             environment: Environment::chosen_from(std::env::vars_os(), &[]),
             start_limit: Duration::from_secs(300),
+            gpus: Gpus::Inherited,
+            recycle: 0,
             deadline: Duration::from_secs(300),
             max_body: 512 << 20,
             predict_endpoint: "predict".to_owned(),
@@ -134,6 +140,8 @@ impl LocalChute {
             Predictor::Workers(WorkerPool::start(WorkerConfig {
                 environment: config.environment.clone(),
                 start_limit: config.start_limit,
+                gpus: config.gpus.clone(),
+                recycle: config.recycle,
                 ..workers
             }))
         };

@@ -4,6 +4,7 @@ pub(crate) mod chain;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod gascli;
+pub(crate) mod model;
 pub(crate) mod prefix;
 pub(crate) mod process;
 pub(crate) mod shell;
@@ -21,6 +22,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use self::chain::{AxonCommand, CommitmentCommand, ShowMetagraph, SubnetCommand};
 use self::deploy::{DeployPtMiner, SpotCheck, SpotCheckRunner};
 use self::doctor::Doctor;
+use self::model::ModelCommand;
 use self::process::{ProcessCommand, SupervisedArgs};
 use self::shell::ShellCommand;
 use self::turbo_vision::TurboVisionCommand;
@@ -155,6 +157,9 @@ pub(crate) enum SvCommand {
     Rehearse(Rehearse),
     /// List the actions that validators score, with weights and tolerances
     Actions(Actions),
+    /// Look at a model in ONNX before a miner relies on it
+    #[command(subcommand)]
+    Model(ModelCommand),
     #[command(flatten)]
     TurboVision(TurboVisionCommand),
     #[command(flatten)]

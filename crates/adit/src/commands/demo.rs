@@ -3,6 +3,7 @@
 //! chute on this machine.
 
 mod generative;
+mod models;
 mod provenance;
 mod turbo_vision;
 
@@ -50,7 +51,7 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
         );
         let mut shown = Vec::new();
         println!("Baseline (a pass at every 25th frame)\n");
-        shown.push(("baseline", stage.rehearse(PredictorChoice::Baseline, &ffmpeg).await?));
+        shown.push(("baseline", stage.show(PredictorChoice::Baseline, &ffmpeg).await?));
         if has_python(&python) {
             println!(
                 "\nWorker in Python that follows the ball in the decoded frames (examples/worker-frames)\n"
@@ -58,16 +59,17 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
             let file = stage.folder.path().join("predictor.py");
             std::fs::write(&file, WORKER).map_err(Failure::new)?;
             let worker = PredictorChoice::Workers(WorkerConfig::python(&python, &file));
-            shown.push(("worker", stage.rehearse(worker, &ffmpeg).await?));
+            shown.push(("worker", stage.show(worker, &ffmpeg).await?));
         } else {
             println!("\nThe worker in Python is left out: there is no {} here.", python.display());
         }
         summary(&shown);
+        let alike = models::show(env, &stage, &python, &ffmpeg).await?;
         let judged_right = provenance::show(&stage.clip)?;
         let credited = generative::show().await?;
         let chute_passed = turbo_vision::show(env, &python).await?;
-        let passed =
-            judged_right && credited && chute_passed && shown.iter().all(|(_, report)| report.passed());
+        let rehearsed = shown.iter().all(|(_, report)| report.passed());
+        let passed = rehearsed && alike && judged_right && credited && chute_passed;
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
@@ -97,6 +99,13 @@ impl Stage {
         let table = HashMap::from([(Keypair::from_seed(&seed).hotkey().to_string(), STAKE)]);
         std::fs::write(&stakes, serde_json::json!(table).to_string()).map_err(Failure::new)?;
         Ok(Self { folder, clip, truth, stakes, seed, miner: Keypair::generate().hotkey() })
+    }
+
+    /// Rehearses, and prints what became of it.
+    async fn show(&self, predictor: PredictorChoice, ffmpeg: &Path) -> Result<Report, Failure> {
+        let report = self.rehearse(predictor, ffmpeg).await?;
+        rehearse_command::print(&report, Some(&self.truth));
+        Ok(report)
     }
 
     async fn rehearse(&self, predictor: PredictorChoice, ffmpeg: &Path) -> Result<Report, Failure> {
@@ -152,7 +161,6 @@ impl Stage {
         let report = rehearse(&Client::new(AddressGuard::unrestricted())?, &plan).await;
         let _ = stop.send(());
         serving.await.map_err(Failure::new)??;
-        rehearse_command::print(&report, plan.truth.as_deref());
         Ok(report)
     }
 }

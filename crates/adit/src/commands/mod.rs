@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 mod element;
 pub(crate) mod generator;
 pub(crate) mod healthcheck;
+pub(crate) mod model;
 mod names;
 mod password;
 pub(crate) mod process;

@@ -69,6 +69,21 @@ impl Model {
         Ok(ModelCheck { places: self.places, run, frames_per_second, repeats, alone, largest_difference })
     }
 
+    /// The largest difference between what both say of the same noise; 0 where they agree bit by bit. They have to be the
+    /// same model, run otherwise.
+    ///
+    /// # Errors
+    /// What either said instead of an answer.
+    pub async fn difference(&self, other: &Self) -> Result<f32, String> {
+        let noise = self.noise(self.places);
+        let (own, others) = (self.infer(noise.clone()).await?, other.infer(noise).await?);
+        if own.iter().map(|tensor| &tensor.shape).ne(others.iter().map(|tensor| &tensor.shape)) {
+            return Err("the one's outputs have other shapes than the other's".to_owned());
+        }
+        let pairs = own.iter().zip(&others).flat_map(|(own, other)| floats(own).iter().zip(floats(other)));
+        Ok(pairs.map(|(own, other)| (own - other).abs()).fold(0.0, f32::max))
+    }
+
     async fn infer(&self, input: Tensor) -> Result<Vec<Tensor>, String> {
         self.run(input, Instant::now() + LIMIT).await.map(|(outputs, _)| outputs)
     }
@@ -77,13 +92,13 @@ impl Model {
     /// it can be used again.
     ///
     /// # Errors
-    /// What the model said instead of an answer.
+    /// What the model, or whoever runs it, said instead of an answer.
     pub async fn run(
         &self,
         input: Tensor,
         deadline: Instant,
     ) -> Result<(Vec<Tensor>, Option<Tensor>), String> {
-        self.engine.infer(input, deadline).await
+        self.engine.infer(input, deadline).await.map_err(|error| error.to_string())
     }
 
     /// An input of noise that is the same each time.

@@ -4,20 +4,28 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::oip::{OipError, RemoteModel};
 use super::onnx::{Cancel, OnnxSession};
 use super::tensor::{Signature, Tensor};
+use crate::PredictError;
+
+/// Runs that are worth having under way at once on each server: one computes, the next one arrives.
+const AHEAD: usize = 2;
 
 /// Whoever runs a model. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) enum Engine {
     /// ONNX Runtime in this process.
     Onnx(Arc<OnnxSession>),
+    /// Servers that hold it.
+    Remote(Arc<RemoteModel>),
 }
 
 impl Engine {
     pub(super) fn signature(&self) -> &Signature {
         match self {
             Self::Onnx(session) => session.signature(),
+            Self::Remote(model) => model.signature(),
         }
     }
 
@@ -25,12 +33,14 @@ impl Engine {
     pub(super) fn at_once(&self) -> usize {
         match self {
             Self::Onnx(_) => 1,
+            Self::Remote(model) => AHEAD * model.status().len(),
         }
     }
 
     pub(super) fn ready(&self) -> bool {
         match self {
             Self::Onnx(_) => true,
+            Self::Remote(model) => model.ready(),
         }
     }
 
@@ -38,6 +48,7 @@ impl Engine {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Onnx(session) => format!("on {}", session.provider()),
+            Self::Remote(model) => model.describe(),
         }
     }
 
@@ -46,16 +57,25 @@ impl Engine {
         &self,
         input: Tensor,
         deadline: Instant,
-    ) -> Result<(Vec<Tensor>, Option<Tensor>), String> {
+    ) -> Result<(Vec<Tensor>, Option<Tensor>), PredictError> {
         match self {
             Self::Onnx(session) => {
-                let _ = deadline;
-                let (session, cancel) = (Arc::clone(session), Cancel::new()?);
+                let (session, cancel) = (Arc::clone(session), Cancel::new().map_err(PredictError::Model)?);
                 let options = cancel.token();
                 let run = tokio::task::spawn_blocking(move || {
                     session.run(&input, &options).map(|outputs| (outputs, Some(input)))
                 });
-                run.await.map_err(|error| format!("the run failed: {error}"))?
+                let ended =
+                    run.await.map_err(|error| PredictError::Model(format!("the run failed: {error}")))?;
+                ended.map_err(PredictError::Model)
+            }
+            Self::Remote(model) => {
+                let input = Arc::new(input);
+                let outputs = model.infer(&input, deadline).await.map_err(|error| match error {
+                    OipError::Deadline(_) => PredictError::OutOfTime,
+                    error => PredictError::Server(error),
+                })?;
+                Ok((outputs, Arc::into_inner(input)))
             }
         }
     }

@@ -7,6 +7,7 @@ mod check;
 mod engine;
 mod library;
 mod objects;
+mod oip;
 mod onnx;
 mod pipeline;
 mod prepare;
@@ -34,6 +35,7 @@ use spotting::{Scores, Windows};
 
 pub use check::ModelCheck;
 pub use library::find_onnx_runtime;
+pub use oip::{Circuit, Failures, OipError, RemoteConfig, RemoteModel, Server, ServerError, ServerStatus};
 pub use onnx::{OnnxConfig, OnnxError, Provider};
 pub use spec::{
     Activation, ClipSpec, Head, InputSpec, Kind, Layout, MODEL_FILE, ModelSpec, ObjectsSpec, SpecError,
@@ -43,7 +45,7 @@ pub use tensor::{Data, Element, Port, Signature, Tensor};
 
 /// What an input without a fixed size gets, as Ultralytics exports by default.
 const SIDE: u32 = 640;
-/// How long the first run may take: a GPU's kernels are chosen in it.
+/// How long the first run, and waiting for a server, may take: a GPU's kernels are chosen in it.
 const FIRST_RUN: Duration = Duration::from_secs(300);
 
 /// Who runs a model.
@@ -52,6 +54,8 @@ const FIRST_RUN: Duration = Duration::from_secs(300);
 pub enum Runner {
     /// ONNX Runtime, in this process.
     Onnx(OnnxConfig),
+    /// Servers of the Open Inference Protocol that hold it.
+    Servers(RemoteConfig),
 }
 
 /// A model, loaded and tried out.
@@ -89,6 +93,9 @@ pub enum ModelError {
     /// ONNX Runtime.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
+    /// The servers that hold it.
+    #[error(transparent)]
+    Servers(#[from] OipError),
     /// It is not what its `model.toml` says.
     #[error("{} does not fit its description: {why}", path.display())]
     Mismatch {
@@ -113,8 +120,14 @@ impl Model {
     /// # Errors
     /// Any [`ModelError`].
     pub async fn load(spec: ModelSpec, runner: &Runner) -> Result<Self, ModelError> {
-        let Runner::Onnx(config) = runner;
-        let (file, config) = (spec.file.clone(), config.clone());
+        let config = match runner {
+            Runner::Onnx(config) => config.clone(),
+            Runner::Servers(config) => {
+                let model = RemoteModel::connect(config.clone(), Instant::now() + FIRST_RUN).await?;
+                return Self::tried(spec, Engine::Remote(Arc::new(model))).await;
+            }
+        };
+        let file = spec.file.clone();
         let loading = tokio::task::spawn_blocking(move || OnnxSession::load(&file, &config));
         let failed = |error: tokio::task::JoinError| ModelError::Trial {
             path: spec.file.clone(),
@@ -132,7 +145,7 @@ impl Model {
         let blank = Tensor { shape: prepare.shape(places), data: prepare.blank(places) };
         let trial = engine.infer(blank, Instant::now() + FIRST_RUN).await;
         let trial_failed = |why: String| ModelError::Trial { path: path.clone(), why };
-        let (outputs, _) = trial.map_err(trial_failed)?;
+        let (outputs, _) = trial.map_err(|error| trial_failed(error.to_string()))?;
         let output = output_of(&spec, engine.signature(), &prepare, &outputs).map_err(mismatch)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let model = Self {

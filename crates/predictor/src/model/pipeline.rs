@@ -96,7 +96,7 @@ pub(super) async fn run<M: Send + 'static, R: Send + 'static>(
     let waiting =
         stream::unfold(waiting, async |mut waiting| waiting.recv().await.map(|batch| (batch, waiting)));
     let results = waiting.map(async |Batch { input, marks }| {
-        let (outputs, input) = engine.infer(input, deadline).await.map_err(PredictError::Model)?;
+        let (outputs, input) = engine.infer(input, deadline).await?;
         Ok::<_, PredictError>((marks, outputs, input))
     });
     let mut results = std::pin::pin!(results.buffered(engine.at_once()));

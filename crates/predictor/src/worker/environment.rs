@@ -26,6 +26,10 @@ impl Environment {
         Self(parent.into_iter().filter(|(name, _)| name.to_str().is_some_and(allowed)).collect())
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(own, _)| own == name)
+    }
+
     pub(super) fn variables(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
         self.0.iter().map(|(name, value)| (name, value))
     }

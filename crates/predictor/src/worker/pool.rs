@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -69,10 +69,17 @@ impl WorkerPool {
         let (offers_out, offers) = mpsc::channel(count);
         let (status_out, status) =
             watch::channel(PoolStatus { count, need: None, about: None, up: 0, last_failure: None });
+        let turn = Arc::new(Semaphore::new(1));
         let mut keepers = JoinSet::new();
         for number in 0..count {
-            let (config, offers, status) = (config.clone(), offers_out.clone(), status_out.clone());
-            keepers.spawn(async move { keep(number, &config, &offers, &status).await });
+            let keeper = Keeper {
+                number,
+                config: Arc::clone(&config),
+                offers: offers_out.clone(),
+                status: status_out.clone(),
+                turn: Arc::clone(&turn),
+            };
+            keepers.spawn(async move { keeper.keep().await });
         }
         Self { name, offers: tokio::sync::Mutex::new(offers), status, keepers: Mutex::new(keepers) }
     }
@@ -157,10 +164,15 @@ impl WorkerPool {
 }
 
 /// Why a worker is to be replaced.
-struct Ended {
-    reason: String,
-    /// Whether it had worked, so that there is no cause to wait before the next one.
-    had_worked: bool,
+enum Ended {
+    /// It is of no further use.
+    Failed {
+        reason: String,
+        /// Whether it had worked, so that there is no cause to wait before the next one.
+        had_worked: bool,
+    },
+    /// It has given all the answers that it should. No other is recycled until the next one is up and this is let go.
+    Recycled(OwnedSemaphorePermit),
 }
 
 /// Counts a worker as up until it is dropped, which the end of the pool does too.
@@ -180,108 +192,148 @@ impl Drop for Up<'_> {
 }
 
 /// Keeps one worker alive for as long as the pool lives.
-async fn keep(
+struct Keeper {
     number: usize,
-    config: &WorkerConfig,
-    offers: &mpsc::Sender<Offer>,
-    status: &watch::Sender<PoolStatus>,
-) {
-    let mut pause = Duration::ZERO;
-    loop {
-        let ended = match start(number, config, status).await {
-            Ok(mut process) => {
-                let up = Up::count(status);
-                let ended = serve(number, &mut process, offers).await;
-                drop(up);
-                process.kill().await;
-                ended
-            }
-            Err(reason) => Ended { reason, had_worked: false },
-        };
-        pause = match ended.had_worked {
-            true => Duration::ZERO,
-            false => (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
-        };
-        tracing::warn!(
-            worker = number,
-            name = config.name,
-            reason = ended.reason,
-            "worker ended; another starts in {pause:?}"
-        );
-        status.send_modify(|status| status.last_failure = Some(ended.reason));
-        sleep(pause).await;
-    }
+    config: Arc<WorkerConfig>,
+    offers: mpsc::Sender<Offer>,
+    status: watch::Sender<PoolStatus>,
+    /// Whose turn it is to be recycled.
+    turn: Arc<Semaphore>,
 }
 
-async fn start(
-    number: usize,
-    config: &WorkerConfig,
-    status: &watch::Sender<PoolStatus>,
-) -> Result<Process, String> {
-    let begin = Instant::now();
-    let (process, Ready { need, about }) = Process::start(config, number).await?;
-    let mut agreed = need;
-    status.send_modify(|status| {
-        agreed = *status.need.get_or_insert(need);
-        status.about = about;
-    });
-    if need != agreed {
-        return Err(format!("it needs {need}, but the workers before it needed {agreed}; restart the miner"));
-    }
-    tracing::info!(
-        worker = number,
-        name = config.name,
-        load_ms = begin.elapsed().as_millis() as u64,
-        "worker ready, needs {need}"
-    );
-    Ok(process)
-}
-
-/// Lets a worker answer callers until it is of no further use.
-async fn serve(number: usize, process: &mut Process, offers: &mpsc::Sender<Offer>) -> Ended {
-    let mut had_worked = false;
-    loop {
-        let (accept, accepted) = oneshot::channel();
-        let offer = Offer { worker: number, accept };
-        let job = async {
-            offers.send(offer).await.ok()?;
-            accepted.await.ok()
-        };
-        let job = tokio::select! {
-            biased;
-            reason = process.misbehaves() => return Ended { reason, had_worked },
-            job = job => job,
-        };
-        let (task, deadline, mut reply) = match job {
-            Some(Job { task, deadline, reply }) => (task, deadline, reply),
-            None if offers.is_closed() => {
-                let reason = "the pool was dropped".to_owned();
-                return Ended { reason, had_worked };
+impl Keeper {
+    async fn keep(&self) {
+        let mut pause = Duration::ZERO;
+        let mut turn = None;
+        loop {
+            let ended = match self.start().await {
+                Ok(mut process) => {
+                    let up = Up::count(&self.status);
+                    drop(turn.take());
+                    let ended = self.serve(&mut process).await;
+                    drop(up);
+                    process.kill().await;
+                    ended
+                }
+                Err(reason) => Ended::Failed { reason, had_worked: false },
+            };
+            let (worker, name) = (self.number, &self.config.name);
+            match ended {
+                Ended::Failed { reason, had_worked } => {
+                    pause = match had_worked {
+                        true => Duration::ZERO,
+                        false => (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
+                    };
+                    tracing::warn!(worker, name, reason, "worker ended; another starts in {pause:?}");
+                    self.status.send_modify(|status| status.last_failure = Some(reason));
+                    sleep(pause).await;
+                }
+                Ended::Recycled(its) => {
+                    tracing::info!(worker, name, "worker recycled after {} answers", self.config.recycle);
+                    turn = Some(its);
+                }
             }
-            // The caller left before it used the offer.
-            None => continue,
-        };
-        let outcome = tokio::select! {
-            biased;
-            () = reply.closed() => {
-                return Ended {
-                    reason: "it was killed: its caller left or had no more time".to_owned(),
-                    had_worked: true,
-                };
-            }
-            outcome = process.predict(task, deadline) => outcome,
-        };
-        let failure = match &outcome {
-            Err(error @ (PredictError::Died { .. } | PredictError::Protocol { .. })) => {
-                Some(error.to_string())
-            }
-            _ => None,
-        };
-        // A caller that left at the last moment needs no answer.
-        let _ = reply.send(outcome);
-        match failure {
-            Some(reason) => return Ended { reason, had_worked },
-            None => had_worked = true,
         }
+    }
+
+    async fn start(&self) -> Result<Process, String> {
+        let begin = Instant::now();
+        let (process, Ready { need, about, .. }) = Process::start(&self.config, self.number).await?;
+        let mut agreed = need;
+        self.status.send_modify(|status| {
+            agreed = *status.need.get_or_insert(need);
+            status.about = about;
+        });
+        if need != agreed {
+            return Err(format!(
+                "it needs {need}, but the workers before it needed {agreed}; restart the miner"
+            ));
+        }
+        tracing::info!(
+            worker = self.number,
+            name = self.config.name,
+            load_ms = begin.elapsed().as_millis() as u64,
+            gpu = self.config.gpus.of(self.number),
+            "worker ready, needs {need}"
+        );
+        Ok(process)
+    }
+
+    /// Lets a worker answer callers until it is of no further use.
+    async fn serve(&self, process: &mut Process) -> Ended {
+        let mut answers = 0;
+        loop {
+            let had_worked = answers > 0;
+            if let Some(turn) = self.turn_to_recycle(answers) {
+                return Ended::Recycled(turn);
+            }
+            let (task, deadline, mut reply) = match self.next(process).await {
+                Ok(Some(Job { task, deadline, reply })) => (task, deadline, reply),
+                Ok(None) => continue,
+                Err(reason) => return Ended::Failed { reason, had_worked },
+            };
+            let outcome = tokio::select! {
+                biased;
+                () = reply.closed() => {
+                    let reason = "it was killed: its caller left or had no more time".to_owned();
+                    return Ended::Failed { reason, had_worked: true };
+                }
+                outcome = process.predict(task, deadline) => outcome,
+            };
+            let failure = match &outcome {
+                Err(error @ (PredictError::Died { .. } | PredictError::Protocol { .. })) => {
+                    Some(error.to_string())
+                }
+                _ => None,
+            };
+            // A caller that left at the last moment needs no answer.
+            let _ = reply.send(outcome);
+            match failure {
+                Some(reason) => return Ended::Failed { reason, had_worked },
+                None => answers += 1,
+            }
+        }
+    }
+
+    /// Offers a worker until a caller takes it. `None` when it should be offered anew.
+    ///
+    /// # Errors
+    /// Why it is of no further use.
+    async fn next(&self, process: &mut Process) -> Result<Option<Job>, String> {
+        let (accept, mut accepted) = oneshot::channel();
+        let offer = Offer { worker: self.number, accept };
+        let job = async {
+            self.offers.send(offer).await.ok()?;
+            (&mut accepted).await.ok()
+        };
+        tokio::select! {
+            biased;
+            reason = process.misbehaves() => return Err(reason),
+            job = job => return match job {
+                None if self.offers.is_closed() => Err("the pool was dropped".to_owned()),
+                // Without a job: the caller left before it used the offer.
+                job => Ok(job),
+            },
+            () = sleep(self.config.ping_every), if process.pings() => {}
+        }
+        // The offer is withdrawn first, so that a caller does not wait behind a worker that may be stuck.
+        accepted.close();
+        if let Ok(job) = accepted.try_recv() {
+            return Ok(Some(job));
+        }
+        process.ping(self.config.ping_limit).await.map(|()| None)
+    }
+
+    /// The permission to end a worker that has given so many answers. There is none while it is the last that is up
+    /// of several, or another is being recycled; then it works on.
+    fn turn_to_recycle(&self, answers: u64) -> Option<OwnedSemaphorePermit> {
+        if self.config.recycle == 0 || answers < self.config.recycle {
+            return None;
+        }
+        let alone = {
+            let status = self.status.borrow();
+            status.count > 1 && status.up < 2
+        };
+        if alone { None } else { Arc::clone(&self.turn).try_acquire_owned().ok() }
     }
 }

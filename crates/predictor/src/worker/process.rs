@@ -4,11 +4,11 @@
 
 use std::future::Future;
 use std::io;
+use std::num::NonZeroUsize;
 use std::process::Stdio;
 use std::time::Duration;
 
-use adit_media::{FrameStream, MediaError, Picture};
-use bytes::Bytes;
+use adit_media::{FrameFormat, Picture, Sampling};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -18,14 +18,25 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::WorkerConfig;
 use super::lines::{Line, Lines};
+use super::memory::Memory;
+use super::pixels::{self, Delivery, Pixels, SendError, Source};
 use super::wire::{self, Expected, NoAnswer, Ready};
-use crate::{Answer, ImageStream, PredictError, Subject, Task, Wanted};
+use crate::{Answer, Need, PredictError, Subject, Task, Wanted};
 
 /// Longest piece of a worker's stderr that becomes one log line, in bytes.
 const LOG_LINE_LIMIT: usize = 4096;
 
 /// How long a worker that has ended may take to be reaped and its last words to arrive.
 const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// Frames of a warm-up without batches.
+const WARM_UP_FRAMES: usize = 8;
+
+/// Images of a warm-up: those of the clips that chutes are sent.
+const WARM_UP_IMAGE: FrameFormat = FrameFormat { width: 1280, height: 720, sampling: Sampling::Every };
+
+/// Keypoints that a warm-up asks for: those of a pitch.
+const WARM_UP_KEYPOINTS: u32 = 32;
 
 /// A live worker. Dropping it kills it and everything that it started.
 #[derive(Debug)]
@@ -38,7 +49,12 @@ pub(super) struct Process {
     stdin: ChildStdin,
     stdout: Lines<ChildStdout>,
     stderr: JoinHandle<()>,
+    delivery: Delivery,
+    /// What pixels are written to, for a worker that maps it.
+    memory: Option<Memory>,
+    pings: bool,
     next_id: u64,
+    next_ping: u64,
 }
 
 /// What a worker's stdout or its end tells.
@@ -56,12 +72,10 @@ impl Process {
     pub(super) async fn start(config: &WorkerConfig, number: usize) -> Result<(Self, Ready), String> {
         let mut process = Self::spawn(config, number)
             .map_err(|error| format!("cannot run {}: {error}", config.program.display()))?;
-        let first = timeout(config.start_limit, process.event()).await.ok();
-        let ready = match first {
-            Some(Event::Line(line)) => wire::parse_ready(&line),
-            Some(Event::TooLong(line)) => Err(format!("its first line is too long: {}", wire::quote(&line))),
-            Some(Event::Gone) => Err(format!("it {} before it was ready", process.post_mortem().await)),
-            None => Err(format!("it was not ready within {:?}", config.start_limit)),
+        let deadline = Instant::now() + config.start_limit;
+        let ready = match process.ready(config, deadline).await {
+            Ok(ready) => process.prepare(&ready, config.wanted, deadline).await.map(|()| ready),
+            Err(reason) => Err(reason),
         };
         match ready {
             Ok(ready) => Ok((process, ready)),
@@ -72,11 +86,35 @@ impl Process {
         }
     }
 
+    /// Waits for the first line.
+    async fn ready(&mut self, config: &WorkerConfig, deadline: Instant) -> Result<Ready, String> {
+        match timeout_at(deadline, self.event()).await.ok() {
+            Some(Event::Line(line)) => wire::parse_ready(&line),
+            Some(Event::TooLong(line)) => Err(format!("its first line is too long: {}", wire::quote(&line))),
+            Some(Event::Gone) => Err(format!("it {} before it was ready", self.post_mortem().await)),
+            None => Err(format!("it was not ready within {:?}", config.start_limit)),
+        }
+    }
+
+    /// Does what a worker asks for in its first line.
+    async fn prepare(&mut self, ready: &Ready, wanted: Wanted, deadline: Instant) -> Result<(), String> {
+        self.delivery = ready.delivery;
+        self.pings = ready.pings;
+        if ready.delivery.shared {
+            let memory = Memory::new().map_err(|error| {
+                format!("it asks for shared memory, which this system does not give ({error}): do without `shared`")
+            })?;
+            self.memory = Some(memory);
+        }
+        if ready.warm_up { self.warm_up(ready.need, wanted, deadline).await } else { Ok(()) }
+    }
+
     fn spawn(config: &WorkerConfig, number: usize) -> io::Result<Self> {
         let mut child = Command::new(&config.program)
             .args(&config.args)
             .env_clear()
             .envs(config.environment.variables())
+            .envs(config.gpu_variables(number))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -98,7 +136,11 @@ impl Process {
             stdin,
             stdout: Lines::new(stdout, wire::LINE_LIMIT),
             stderr: tokio::spawn(log_stderr(stderr, number)),
+            delivery: Delivery::default(),
+            memory: None,
+            pings: false,
             next_id: 0,
+            next_ping: 0,
         })
     }
 
@@ -114,9 +156,7 @@ impl Process {
     /// Lets the worker answer one task. If this is cancelled, the worker is of no further use.
     pub(super) async fn predict(&mut self, task: Task, deadline: Instant) -> Result<Answer, PredictError> {
         let Task { challenge_id, wanted, mut subject } = task;
-        let id = self.next_id;
-        self.next_id += 1;
-        let expected = Expected { id, wanted };
+        let id = self.request_id();
         // Lives until the answer is there, as the subject's own file does.
         let pictures = match &subject {
             Subject::Pictures(pictures) => pictures.as_slice(),
@@ -145,46 +185,151 @@ impl Process {
                 }
                 _ => None,
             },
+            memory: match &subject {
+                Subject::Frames(_) | Subject::Images(_) => self.memory.as_ref().map(Memory::path),
+                _ => None,
+            },
         };
-        let mut line =
-            serde_json::to_vec(&request).map_err(|error| PredictError::Spool(io::Error::other(error)))?;
-        line.push(b'\n');
-        let frames = match &mut subject {
+        let line = request.line().map_err(PredictError::Spool)?;
+        let source = match &mut subject {
             Subject::Frames(stream) => {
                 let images = matches!(wanted, Wanted::Objects { .. });
-                Some(Pixels::Clip { stream, images })
+                Some(Source::Clip { stream, images })
             }
-            Subject::Images(stream) => Some(Pixels::Images(stream)),
+            Subject::Images(stream) => Some(Source::Images(stream)),
             _ => None,
         };
-
         // A margin that does not fit into time leaves none for the clip.
-        let frames_due = deadline.checked_sub(self.clip_margin).unwrap_or_else(Instant::now);
-        let sending = send(&mut self.stdin, &line, frames, frames_due);
-        let clip = match unless_interrupted(sending, &mut self.stdout).await {
+        let due = deadline.checked_sub(self.clip_margin).unwrap_or_else(Instant::now);
+        self.exchange(Expected { id, wanted }, &line, source, due).await
+    }
+
+    /// Sends a request with its pixels and reads the answer.
+    async fn exchange(
+        &mut self,
+        expected: Expected,
+        request: &[u8],
+        source: Option<Source<'_>>,
+        due: Instant,
+    ) -> Result<Answer, PredictError> {
+        let memory = self.memory.as_ref().filter(|_| source.is_some());
+        let pixels = source.map(|source| Pixels::new(source, self.delivery, memory, due));
+        let sending = pixels::send(&mut self.stdin, request, pixels);
+        let sent = match unless_interrupted(sending, &mut self.stdout, memory).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(SendError::Clip(error))) => Err(error),
-            Ok(Err(SendError::Pipe)) | Err(None) => return Err(self.gone().await),
-            Err(Some(line)) => {
+            Ok(Err(SendError::Clip(error))) => Err(PredictError::Media(error)),
+            Ok(Err(SendError::Held(slots))) => Err(PredictError::Held { worker: self.number, slots }),
+            Ok(Err(SendError::Memory(error))) => Err(PredictError::SharedMemory(error)),
+            Ok(Err(SendError::Pipe)) | Err(Interruption::Gone) => return Err(self.gone().await),
+            Err(Interruption::Freed(what)) => return Err(self.broke(what)),
+            Err(Interruption::Spoke(line)) => {
                 let what = format!("it spoke before it had all frames: {}", wire::quote(&line));
                 return Err(self.broke(what));
             }
         };
-        let answer = match self.event().await {
-            Event::Line(line) => wire::parse_answer(&line, expected),
-            Event::TooLong(line) => Err(NoAnswer::Broken(format!(
-                "its answer is longer than {} MiB: {}",
-                wire::LINE_LIMIT >> 20,
-                wire::quote(&line)
-            ))),
-            Event::Gone => return Err(self.gone().await),
+        let answer = loop {
+            match self.event().await {
+                Event::Line(line) => match freed(self.memory.as_ref(), &line) {
+                    Some(Ok(())) => {}
+                    Some(Err(what)) => return Err(self.broke(what)),
+                    None => break wire::parse_answer(&line, expected),
+                },
+                Event::TooLong(line) => {
+                    break Err(NoAnswer::Broken(format!(
+                        "its answer is longer than {} MiB: {}",
+                        wire::LINE_LIMIT >> 20,
+                        wire::quote(&line)
+                    )));
+                }
+                Event::Gone => return Err(self.gone().await),
+            }
         };
-        match (answer, clip) {
+        if let Some(memory) = &self.memory {
+            memory.free_all();
+        }
+        match (answer, sent) {
             (Err(NoAnswer::Broken(what)), _) => Err(self.broke(what)),
             // An aborted request is answered too, so that the lines stay in step; what it says is of no use.
-            (_, Err(error)) => Err(PredictError::Media(error)),
+            (_, Err(error)) => Err(error),
             (Err(NoAnswer::Failed(text)), Ok(())) => Err(PredictError::Model(text)),
             (Ok(answer), Ok(())) => Ok(answer),
+        }
+    }
+
+    /// Shows the worker grey frames, as many as would fill a batch, and throws its answer away.
+    ///
+    /// # Errors
+    /// Why it would fail a challenge too, as a sentence.
+    async fn warm_up(&mut self, need: Need, wanted: Wanted, deadline: Instant) -> Result<(), String> {
+        let id = self.request_id();
+        let frames = self.delivery.batch.map_or(WARM_UP_FRAMES, NonZeroUsize::get);
+        let (wanted, format, images) = match need {
+            Need::Frames(_) if wanted == Wanted::CardGrades => {
+                return Err(format!("it asks for a warm-up with frames, and {} has none", wanted.name()));
+            }
+            Need::Frames(format) => (wanted, format, false),
+            _ => {
+                let wanted = Wanted::Objects { batch_size: frames as u32, n_keypoints: WARM_UP_KEYPOINTS };
+                (wanted, WARM_UP_IMAGE, true)
+            }
+        };
+        let objects = match wanted {
+            Wanted::Objects { batch_size, n_keypoints } => {
+                Some(wire::ObjectsRequest { batch_size, n_keypoints, url: None, meta: None })
+            }
+            _ => None,
+        };
+        let request = wire::Request {
+            id,
+            challenge_id: "warm-up",
+            want: wanted.name(),
+            video: None,
+            frame_count: Some(frames as u64),
+            frame_rate: Some(25.0),
+            pictures: &[],
+            objects,
+            memory: self.memory.as_ref().map(Memory::path),
+        };
+        let line = request.line().map_err(|error| error.to_string())?;
+        let source = Source::Grey { format, images, frames: 0..frames as i64 };
+        let asked = self.exchange(Expected { id, wanted }, &line, Some(source), deadline);
+        match timeout_at(deadline, asked).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(format!("its warm-up failed: {error}")),
+            Err(_) => Err("its warm-up was not done when the time to start was over".to_owned()),
+        }
+    }
+
+    fn request_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// Whether it answers pings.
+    pub(super) fn pings(&self) -> bool {
+        self.pings
+    }
+
+    /// Asks a worker with nothing to do whether it is well.
+    ///
+    /// # Errors
+    /// Why it is not, as a sentence; then it is of no further use.
+    pub(super) async fn ping(&mut self, limit: Duration) -> Result<(), String> {
+        let id = self.next_ping;
+        self.next_ping += 1;
+        let asked = async {
+            // One that reads no more answers no more either.
+            let _ = self.stdin.write_all(&wire::ping_line(id)).await;
+            self.event().await
+        };
+        match timeout(limit, asked).await {
+            Ok(Event::Line(line)) if wire::parse_pong(&line) == Some(id) => Ok(()),
+            Ok(Event::Line(line) | Event::TooLong(line)) => {
+                Err(format!("it answered a ping with {}", wire::quote(&line)))
+            }
+            Ok(Event::Gone) => Err("it ended while it had nothing to do".to_owned()),
+            Err(_) => Err(format!("it did not answer a ping within {limit:?}")),
         }
     }
 
@@ -256,92 +401,41 @@ impl Drop for Process {
     }
 }
 
-enum SendError {
-    /// The clip could not be decoded to its end; the worker was told.
-    Clip(MediaError),
-    /// The worker reads no more.
-    Pipe,
+/// What a worker did while it was still being given pixels.
+enum Interruption {
+    Spoke(Vec<u8>),
+    /// It gave back what it did not have.
+    Freed(String),
+    Gone,
 }
 
-impl From<io::Error> for SendError {
-    fn from(_: io::Error) -> Self {
-        Self::Pipe
-    }
-}
-
-/// Where the pixels come from that follow a request.
-enum Pixels<'a> {
-    /// A clip; `images` where its frames are announced with their size, as images are.
-    Clip {
-        stream: &'a mut FrameStream,
-        images: bool,
-    },
-    Images(&'a mut ImageStream),
-}
-
-impl Pixels<'_> {
-    /// The next line and the pixels that follow it. Cancel safe only in so far as the rest is then not asked for.
-    async fn next(&mut self) -> Result<Option<(String, Bytes)>, MediaError> {
-        Ok(match self {
-            Self::Clip { stream, images } => {
-                let format = stream.format();
-                let frame = stream.next().await?;
-                frame.map(|frame| {
-                    let bytes = frame.pixels.len();
-                    let line = match (*images, i64::try_from(frame.index)) {
-                        (true, Ok(index)) => wire::image_line(index, format.width, format.height, bytes),
-                        _ => wire::frame_line(frame.index, bytes),
-                    };
-                    (line, frame.pixels)
-                })
-            }
-            Self::Images(stream) => stream.next().await?.map(|image| {
-                let line = wire::image_line(image.frame_id, image.width, image.height, image.pixels.len());
-                (line, image.pixels)
-            }),
-        })
-    }
-}
-
-async fn send(
-    stdin: &mut ChildStdin,
-    request: &[u8],
-    frames: Option<Pixels<'_>>,
-    frames_due: Instant,
-) -> Result<(), SendError> {
-    stdin.write_all(request).await?;
-    if let Some(mut frames) = frames {
-        loop {
-            let late = |_| Err(MediaError::Timeout("the clip was still arriving at the deadline".to_owned()));
-            match timeout_at(frames_due, frames.next()).await.unwrap_or_else(late) {
-                Ok(Some((line, pixels))) => {
-                    stdin.write_all(line.as_bytes()).await?;
-                    stdin.write_all(&pixels).await?;
-                }
-                Ok(None) => {
-                    stdin.write_all(wire::END_LINE).await?;
-                    break;
-                }
-                Err(error) => {
-                    stdin.write_all(wire::ABORT_LINE).await?;
-                    return Err(SendError::Clip(error));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Runs `sending` unless the worker speaks (`Some`) or closes its output (`None`) before that is done.
+/// Runs `sending` unless the worker ends or says something else than that it has read a slot.
 async fn unless_interrupted<T>(
     sending: impl Future<Output = T>,
     stdout: &mut Lines<ChildStdout>,
-) -> Result<T, Option<Vec<u8>>> {
+    memory: Option<&Memory>,
+) -> Result<T, Interruption> {
+    let speaking = async {
+        loop {
+            let Ok(Some(Line { bytes, .. })) = stdout.next().await else { return Interruption::Gone };
+            match freed(memory, &bytes) {
+                Some(Ok(())) => {}
+                Some(Err(what)) => return Interruption::Freed(what),
+                None => return Interruption::Spoke(bytes),
+            }
+        }
+    };
     tokio::select! {
         biased;
         sent = sending => Ok(sent),
-        line = stdout.next() => Err(line.ok().flatten().map(|line| line.bytes)),
+        interruption = speaking => Err(interruption),
     }
+}
+
+/// Takes back the slot of which a line says that it was read. `None` for another line, and for a worker without memory.
+fn freed(memory: Option<&Memory>, line: &[u8]) -> Option<Result<(), String>> {
+    let memory = memory?;
+    wire::parse_free(line).map(|slot| memory.free(slot))
 }
 
 /// Pictures as files in a folder that is removed with this value.

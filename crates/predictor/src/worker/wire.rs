@@ -3,6 +3,9 @@
 //! A worker is the operator's own program, and still its answer is checked to the letter: what passes here is
 //! sent to a validator, which rejects a whole response for one bad element.
 
+use std::fmt::Write as _;
+use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use adit_media::{FrameFormat, MediaLimits, Sampling};
@@ -10,11 +13,15 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::pixels::{BATCH_BYTES, Delivery};
 use crate::answer::{check_action, check_delivery, check_grades, check_objects};
 use crate::{Action, Answer, Grades, Need, Wanted};
 
 /// Longest line that a worker may print, in bytes.
 pub(super) const LINE_LIMIT: usize = 8 << 20;
+
+/// Most frames that are announced at once.
+const MAX_BATCH: u32 = 1024;
 
 /// Largest side of the frames that a worker may ask for, in pixels.
 const MAX_SIDE: u32 = 8192;
@@ -30,6 +37,17 @@ pub(super) struct Request<'a> {
     pub(super) pictures: &'a [PicturePath],
     #[serde(flatten)]
     pub(super) objects: Option<ObjectsRequest<'a>>,
+    /// Where the pixels lie, for a worker that maps them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<&'a str>,
+}
+
+impl Request<'_> {
+    pub(super) fn line(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
 }
 
 /// What a request for objects says besides.
@@ -47,14 +65,48 @@ pub(super) struct PicturePath {
     pub(super) path: PathBuf,
 }
 
-/// The line before one frame's pixels.
-pub(super) fn frame_line(index: u64, bytes: usize) -> String {
-    format!("{{\"frame\":{index},\"bytes\":{bytes}}}\n")
+/// What is said of a frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub(super) frame: i64,
+    /// Width and height, where frames may differ in them.
+    pub(super) size: Option<(u32, u32)>,
 }
 
-/// The line before the pixels of one image of any size.
-pub(super) fn image_line(frame_id: i64, width: u32, height: u32, bytes: usize) -> String {
-    format!("{{\"frame\":{frame_id},\"width\":{width},\"height\":{height},\"bytes\":{bytes}}}\n")
+/// Number and offset of the slot where pixels lie that do not follow.
+type Place = Option<(u64, u64)>;
+
+/// The line about one frame.
+pub(super) fn frame_line(heads: &[Head], bytes: usize, place: Place) -> Vec<u8> {
+    let mut fields = String::new();
+    for head in heads {
+        let _ = write!(fields, "\"frame\":{}", head.frame);
+        if let Some((width, height)) = head.size {
+            let _ = write!(fields, ",\"width\":{width},\"height\":{height}");
+        }
+    }
+    pixels_line(fields, bytes, place)
+}
+
+/// The line about the frames of one batch.
+pub(super) fn batch_line(heads: &[Head], bytes: usize, place: Place) -> Vec<u8> {
+    let list =
+        |item: &dyn Fn(&Head) -> Option<String>| heads.iter().filter_map(item).collect::<Vec<_>>().join(",");
+    let mut fields = format!("\"frames\":[{}]", list(&|head| Some(head.frame.to_string())));
+    if heads.iter().any(|head| head.size.is_some()) {
+        let size = |head: &Head| head.size.map(|(width, height)| format!("[{width},{height}]"));
+        let _ = write!(fields, ",\"sizes\":[{}]", list(&size));
+    }
+    pixels_line(fields, bytes, place)
+}
+
+fn pixels_line(mut fields: String, bytes: usize, place: Place) -> Vec<u8> {
+    // Writing to a String cannot fail.
+    let _ = write!(fields, ",\"bytes\":{bytes}");
+    if let Some((slot, offset)) = place {
+        let _ = write!(fields, ",\"slot\":{slot},\"offset\":{offset}");
+    }
+    format!("{{{fields}}}\n").into_bytes()
 }
 
 /// The line after the last frame of a clip that was decoded whole.
@@ -63,12 +115,41 @@ pub(super) const END_LINE: &[u8] = b"{\"end\":true}\n";
 /// The line instead of the rest of a clip that could not be decoded.
 pub(super) const ABORT_LINE: &[u8] = b"{\"abort\":true}\n";
 
+/// The line that asks a worker with nothing to do whether it is well.
+pub(super) fn ping_line(id: u64) -> Vec<u8> {
+    format!("{{\"ping\":{id}}}\n").into_bytes()
+}
+
+/// The answer to a ping, if the line is one.
+pub(super) fn parse_pong(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Pong {
+        pong: u64,
+    }
+    serde_json::from_slice(line).ok().map(|Pong { pong }| pong)
+}
+
+/// The slot that a worker gives back, if the line says that.
+pub(super) fn parse_free(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Free {
+        free: u64,
+    }
+    serde_json::from_slice(line).ok().map(|Free { free }| free)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReadyLine {
     ready: Option<bool>,
-    needs: Option<NeedsLine>,
+    needs: Option<Value>,
     about: Option<Map<String, Value>>,
+    #[serde(default)]
+    warm_up: bool,
+    #[serde(default)]
+    ping: bool,
     error: Option<String>,
 }
 
@@ -76,57 +157,105 @@ struct ReadyLine {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ready {
     pub(super) need: Need,
+    pub(super) delivery: Delivery,
     pub(super) about: Option<Map<String, Value>>,
+    /// Whether it wants a made-up request before it counts as ready.
+    pub(super) warm_up: bool,
+    /// Whether it answers pings.
+    pub(super) pings: bool,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum NeedsLine {
+#[serde(rename_all = "snake_case")]
+enum Named {
     FrameCount,
     File,
     Images,
     Link,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Detailed {
+    Images {
+        batch: Option<u32>,
+        #[serde(default)]
+        shared: bool,
+    },
     Frames {
         width: u32,
         height: u32,
-        #[serde(default)]
         rate: Option<f64>,
+        batch: Option<u32>,
+        #[serde(default)]
+        shared: bool,
     },
 }
 
 /// Reads a worker's first line.
 pub(super) fn parse_ready(line: &[u8]) -> Result<Ready, String> {
-    let bad = |what: &str| Err(format!("{}: {}", clean(what), quote(line)));
-    let ready: ReadyLine = match serde_json::from_slice(line) {
-        Ok(ready) => ready,
-        Err(error) => return bad(&format!("its first line is not a ready line ({error})")),
-    };
-    let (needs, about) = match ready {
+    let bad = |what: String| format!("{}: {}", clean(&what), quote(line));
+    let no_ready = |error| bad(format!("its first line is not a ready line ({error})"));
+    let ready: ReadyLine = serde_json::from_slice(line).map_err(no_ready)?;
+    let (needs, about, warm_up, pings) = match ready {
         ReadyLine { error: Some(error), .. } => {
             return Err(format!("it could not load its model: {}", clean(&error)));
         }
-        ReadyLine { ready: Some(true), needs: Some(needs), about, .. } => (needs, about),
-        _ => return bad("its first line says neither ready and needs, nor error"),
+        ReadyLine { ready: Some(true), needs: Some(needs), about, warm_up, ping, .. } => {
+            (needs, about, warm_up, ping)
+        }
+        _ => return Err(bad("its first line says neither ready and needs, nor error".to_owned())),
     };
-    let need = match needs {
-        NeedsLine::FrameCount => Need::FrameCount,
-        NeedsLine::File => Need::File,
-        NeedsLine::Images => Need::Images,
-        NeedsLine::Link => Need::Link,
-        NeedsLine::Frames { width, height, rate } => {
+    let (need, delivery) = match needs {
+        Value::String(_) => {
+            let need = match serde_json::from_value(needs).map_err(no_ready)? {
+                Named::FrameCount => Need::FrameCount,
+                Named::File => Need::File,
+                Named::Images => Need::Images,
+                Named::Link => Need::Link,
+            };
+            (need, Delivery::default())
+        }
+        _ => detailed(serde_json::from_value(needs).map_err(no_ready)?).map_err(bad)?,
+    };
+    if warm_up && !matches!(need, Need::Frames(_) | Need::Images) {
+        return Err(bad(format!(
+            "it asks for a warm-up, which shows frames or images, and needs {need}: let it warm up by itself before \
+             it says that it is ready"
+        )));
+    }
+    Ok(Ready { need, delivery, about, warm_up, pings })
+}
+
+fn detailed(needs: Detailed) -> Result<(Need, Delivery), String> {
+    let (need, batch, shared) = match needs {
+        Detailed::Images { batch, shared } => (Need::Images, batch, shared),
+        Detailed::Frames { width, height, rate, batch, shared } => {
             if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
-                return bad(&format!("it asks for frames with a side outside 1..={MAX_SIDE}"));
+                return Err(format!("it asks for frames with a side outside 1..={MAX_SIDE}"));
             }
             let sampling = rate.map_or(Sampling::Every, Sampling::PerSecond);
             let format = FrameFormat { width, height, sampling };
             // What no clip would ever be decoded to is better said now than at the first challenge.
             if let Err(error) = format.check(&MediaLimits::default()) {
-                return bad(&format!("it asks for frames that are never decoded ({error})"));
+                return Err(format!("it asks for frames that are never decoded ({error})"));
             }
-            Need::Frames(format)
+            let most = BATCH_BYTES / format.frame_bytes();
+            if batch.is_some_and(|batch| batch as usize > most) {
+                return Err(format!(
+                    "it asks for batches of more than {} MiB, or {most} such frames",
+                    BATCH_BYTES >> 20
+                ));
+            }
+            (Need::Frames(format), batch, shared)
         }
     };
-    Ok(Ready { need, about })
+    let batch = match batch {
+        None => None,
+        Some(batch) if (1..=MAX_BATCH).contains(&batch) => NonZeroUsize::new(batch as usize),
+        Some(_) => return Err(format!("it asks for batches outside 1..={MAX_BATCH}")),
+    };
+    Ok((need, Delivery { batch, shared }))
 }
 
 /// The request that an answer line must belong to.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use adit_docker::Context;
 use adit_docker::ContextError;
-use adit_predictor::find_predictor_file;
+use adit_predictor::{MODEL_FILE, ModelSpec, SpecError, find_predictor_file};
 use adit_settings::{Environment, SettingError, Var, var};
 
 /// Where the Dockerfile has the predictor's files.
@@ -13,7 +13,16 @@ const PREDICTOR_FOLDER: &str = "scorevision/miner/private_track";
 /// The file's usual name.
 const PREDICTOR: &str = "predictor.py";
 /// The settings, each an `ARG` of the Dockerfile.
-const SETTINGS: [&Var; 4] = [&var::PREDICTOR, &var::WORKER_COMMAND, &var::WORKERS, &var::MINER_MODE];
+const SETTINGS: [&Var; 6] = [
+    &var::PREDICTOR,
+    &var::WORKER_COMMAND,
+    &var::WORKERS,
+    &var::MINER_MODE,
+    &var::ONNX_PROVIDERS,
+    &var::ONNX_THREADS,
+];
+/// What pip installs into the image, from the predictor's or the model's folder.
+const REQUIREMENTS: &str = "requirements.txt";
 
 /// What the configuration chooses for the image.
 #[derive(Debug, Clone)]
@@ -39,6 +48,17 @@ pub enum BakedError {
         /// Which.
         folder: PathBuf,
     },
+    /// The model's description.
+    #[error("`ADIT_MODEL`: {0}")]
+    Model(#[from] SpecError),
+    /// The model is not whole in its folder.
+    #[error("the model in {folder} would not run in the image: {what}", folder = .folder.display())]
+    Incomplete {
+        /// Which.
+        folder: PathBuf,
+        /// What is missing, and what to do.
+        what: String,
+    },
     /// No predictor.
     #[error("there is no predictor file to build in: {what}")]
     NoPredictor {
@@ -60,6 +80,9 @@ impl Baked {
             }
         }
         let choice = env.required(&var::PREDICTOR)?;
+        if let Some(folder) = env.path(&var::MODEL)?.filter(|_| matches!(choice, "auto" | "model")) {
+            return Self::model(env, root, args, &folder);
+        }
         if let Some(command) = env.text(&var::WORKER_COMMAND)?.filter(|_| choice != "baseline") {
             // Named by the program alone: arguments may hold what is not for the screen.
             let program = command.split_whitespace().next().unwrap_or_default().to_owned();
@@ -85,14 +108,35 @@ impl Baked {
         if name != PREDICTOR {
             args.push((var::PREDICTOR_FILE.name.to_owned(), format!("{PREDICTOR_FOLDER}/{name}")));
         }
-        let folder = file.parent().filter(|folder| !same(folder, &root.join(PREDICTOR_FOLDER)));
-        let home = env.expand_home("~");
-        if let Some(folder) = folder
-            && (folder.parent().is_none() || same(folder, &home) || home.starts_with(folder))
-        {
-            return Err(BakedError::Folder { folder: folder.to_owned() });
+        let folder = file.parent().map(|folder| whole(env, root, folder)).transpose()?.flatten();
+        Ok(Self { args, folder, predictor: file.display().to_string() })
+    }
+
+    /// A model in ONNX: its folder goes where predictors are.
+    fn model(
+        env: &Environment,
+        root: &Path,
+        mut args: Vec<(String, String)>,
+        folder: &Path,
+    ) -> Result<Self, BakedError> {
+        let spec = ModelSpec::read(folder)?;
+        let incomplete = |what: String| BakedError::Incomplete { folder: folder.to_owned(), what };
+        let inside = spec.file.canonicalize().ok().zip(folder.canonicalize().ok());
+        if !inside.is_some_and(|(file, folder)| file.starts_with(folder)) {
+            let what =
+                format!("{} is not a file in the folder, and nothing else goes in", spec.file.display());
+            return Err(incomplete(what));
         }
-        Ok(Self { args, folder: folder.map(Path::to_owned), predictor: file.display().to_string() })
+        let requirements = std::fs::read_to_string(folder.join(REQUIREMENTS)).unwrap_or_default();
+        if !requirements.lines().any(|line| line.trim_start().starts_with("onnxruntime")) {
+            let what = format!(
+                "it has no ONNX Runtime there; write a line such as onnxruntime==1.32.0 into {REQUIREMENTS} beside {MODEL_FILE}"
+            );
+            return Err(incomplete(what));
+        }
+        args.push((var::MODEL.name.to_owned(), PREDICTOR_FOLDER.to_owned()));
+        let predictor = format!("the model in {}", folder.display());
+        Ok(Self { args, folder: whole(env, root, folder)?, predictor })
     }
 
     /// The build context: the repository's, with the predictor's folder in its place.
@@ -106,6 +150,18 @@ impl Baked {
         }
         Ok(context)
     }
+}
+
+/// The folder that goes in whole, where it is not the repository's own.
+fn whole(env: &Environment, root: &Path, folder: &Path) -> Result<Option<PathBuf>, BakedError> {
+    if same(folder, &root.join(PREDICTOR_FOLDER)) {
+        return Ok(None);
+    }
+    let home = env.expand_home("~");
+    if folder.parent().is_none() || same(folder, &home) || home.starts_with(folder) {
+        return Err(BakedError::Folder { folder: folder.to_owned() });
+    }
+    Ok(Some(folder.to_owned()))
 }
 
 fn same(one: &Path, other: &Path) -> bool {
@@ -192,5 +248,32 @@ mod tests {
         let bare = tempfile::tempdir().unwrap();
         assert_eq!(baked(bare.path(), &[]).unwrap().predictor, "baseline");
         assert!(baked(bare.path(), &[("ADIT_PREDICTOR", "worker")]).is_err());
+    }
+
+    #[test]
+    fn a_models_folder_goes_in_with_what_runs_it() {
+        let (root, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = models.path().to_str().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(models.path().join(name), text).unwrap();
+        let settings = [("ADIT_MODEL", folder), ("ADIT_WORKERS", ""), ("ADIT_ONNX_THREADS", "2")];
+        let refused = |what: &str| {
+            let error = baked(root.path(), &settings).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        };
+        refused("model.toml");
+        let text = "kind = \"action-spotting\"\nlabels = [\"pass\"]\n[spotting]\nactivation = \"none\"\n";
+        write("model.toml", text);
+        refused("model.onnx is not a file in the folder");
+        write("model.onnx", "");
+        refused("onnxruntime==");
+        write("requirements.txt", "numpy\nonnxruntime-gpu==1.32.0\n");
+        let chosen = baked(root.path(), &settings).unwrap();
+        let args: Vec<(&str, &str)> =
+            chosen.args.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(args, [("ADIT_ONNX_THREADS", "2"), ("ADIT_MODEL", PREDICTOR_FOLDER)]);
+        assert_eq!(chosen.folder.as_deref(), Some(models.path()));
+        // Chosen otherwise, it stays out.
+        let settings = [("ADIT_MODEL", folder), ("ADIT_PREDICTOR", "baseline")];
+        assert_eq!(baked(root.path(), &settings).unwrap().folder, None);
     }
 }

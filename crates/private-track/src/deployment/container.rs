@@ -14,7 +14,7 @@ pub const MINER_LABEL: &str = "adit.private-track.port";
 
 /// Settings that a live miner takes from the operator's. Not the predictor's, which are in the image; nor
 /// any that names a file, a wallet or a registry of this host.
-const PASSED: [&Var; 20] = [
+const PASSED: [&Var; 22] = [
     &var::NETUID,
     &var::SUBTENSOR_NETWORK,
     &var::SUBTENSOR_ADDRESS,
@@ -33,6 +33,8 @@ const PASSED: [&Var; 20] = [
     &var::CONCURRENCY,
     &var::QUEUE,
     &var::WORKER_START_SECONDS,
+    &var::WORKER_GPUS,
+    &var::WORKER_RECYCLE,
     &var::JOURNAL_BYTES,
     &var::LOG,
 ];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use adit_media::Ffmpeg;
 use adit_outbound::AddressGuard;
 use adit_predictor::{
-    ChuteFiles, Environment as WorkerEnvironment, Kind, MODEL_FILE, Model, ModelSpec, python_program,
+    ChuteFiles, Environment as WorkerEnvironment, Gpus, Kind, MODEL_FILE, Model, ModelSpec, python_program,
 };
 use adit_private_track::model_runner;
 use adit_settings::{Environment, var};
@@ -96,6 +96,10 @@ async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Fa
         python,
         environment: WorkerEnvironment::chosen_from(variables, &more),
         start_limit: Duration::from_secs(start),
+        // The private track may have more workers: of their GPUs, the one worker here gets the first.
+        gpus: Gpus::parse(env.text(&var::WORKER_GPUS)?.unwrap_or_default(), usize::MAX)
+            .map_err(|error| Failure::new(format!("`ADIT_WORKER_GPUS`: {error}")))?,
+        recycle: env.parsed(&var::WORKER_RECYCLE, "a number of answers, or 0 for never")?,
         predict_endpoint: env.required(&var::CHUTE_PREDICT_PATH)?.to_owned(),
         video_url: args.video_url.clone(),
         guard,
