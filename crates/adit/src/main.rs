@@ -69,6 +69,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
                 SvCommand::SpotCheckRunner(args) => commands::spot_check::runner(&args),
                 SvCommand::Healthcheck(args) => commands::healthcheck::run(&args),
                 SvCommand::Rehearse(args) => commands::rehearse::run(&env, args),
+                SvCommand::Evaluate(args) => commands::evaluate::run(&env, &args),
                 SvCommand::Actions(args) => commands::actions::run(&args),
                 SvCommand::Model(command) => commands::model::run(&env, &command),
                 SvCommand::TurboVision(command) => commands::turbo_vision::run(&env, command),

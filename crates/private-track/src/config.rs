@@ -11,9 +11,9 @@ use adit_chain::{ChainStakes, EndpointError, Endpoints, FollowError, Netuid, Sta
 use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
-    Environment as WorkerEnvironment, Gpus, GpusError, ModelSpec, OnnxConfig, OnnxError, Provider,
-    RemoteConfig, Runner, Server as ModelServer, ServerError, SpecError, Wanted, WorkerConfig,
-    find_onnx_runtime, find_predictor_file, python_program,
+    Environment as WorkerEnvironment, Gpus, GpusError, Model, ModelError, ModelSpec, OnnxConfig, OnnxError,
+    Predictor, Provider, RemoteConfig, Runner, Server as ModelServer, ServerError, SpecError, Wanted,
+    WorkerConfig, WorkerPool, find_onnx_runtime, find_predictor_file, python_program,
 };
 use adit_settings::{Environment, SettingError, Var, var};
 
@@ -99,6 +99,18 @@ pub enum PredictorChoice {
 }
 
 impl PredictorChoice {
+    /// Starts it, within a tokio runtime. Workers load in the background; a model in ONNX is loaded and tried out here.
+    ///
+    /// # Errors
+    /// Where a model in ONNX cannot be used.
+    pub async fn start(self) -> Result<Predictor, ModelError> {
+        Ok(match self {
+            Self::Baseline => Predictor::Baseline,
+            Self::Workers(workers) => Predictor::Workers(WorkerPool::start(workers)),
+            Self::Model { spec, runner, .. } => Predictor::Model(Model::load(spec, &runner).await?),
+        })
+    }
+
     /// What the log and the record call it.
     pub(crate) fn name(&self) -> &str {
         match self {
@@ -106,6 +118,34 @@ impl PredictorChoice {
             Self::Workers(workers) => &workers.name,
             Self::Model { name, .. } => name,
         }
+    }
+}
+
+/// What answers and under which limits, for whoever asks it without a server.
+#[derive(Debug, Clone)]
+pub struct Answering {
+    /// What answers.
+    pub predictor: PredictorChoice,
+    /// Time for one challenge.
+    pub deadline: Duration,
+    /// Largest clip in bytes.
+    pub max_clip_bytes: u64,
+    /// The ffmpeg program.
+    pub ffmpeg: PathBuf,
+}
+
+impl Answering {
+    /// As `sv serve` would answer a validator. Who may call does not matter, so neither wallet nor chain is looked at.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn from_settings(env: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            predictor: predictor(env)?,
+            deadline: deadline(env, LIVE_DEADLINE)?,
+            max_clip_bytes: count(env, &var::MAX_CLIP_BYTES, 1 << 40)? as u64,
+            ffmpeg: env.path(&var::FFMPEG)?.unwrap_or_default(),
+        })
     }
 }
 
@@ -246,10 +286,7 @@ impl Config {
             stake_max_age: Duration::from_secs(count(env, &var::STAKE_TABLE_MAX_AGE, 1 << 32)? as u64),
             guard,
             max_clip_bytes: count(env, &var::MAX_CLIP_BYTES, 1 << 40)? as u64,
-            deadline: match env.text(&var::DEADLINE_SECONDS)? {
-                None => default_deadline,
-                Some(_) => seconds(env, &var::DEADLINE_SECONDS)?,
-            },
+            deadline: deadline(env, default_deadline)?,
             concurrency: count(env, &var::CONCURRENCY, MOST_AT_ONCE)?,
             queue: queue(env)?,
             mode: mode(env)?,
@@ -272,6 +309,13 @@ fn count(env: &Environment, var: &'static Var, most: usize) -> Result<usize, Set
 /// Whole seconds, at most an hour: a deadline beyond that is a mistake.
 fn seconds(env: &Environment, var: &'static Var) -> Result<Duration, SettingError> {
     Ok(Duration::from_secs(count(env, var, 3600)? as u64))
+}
+
+fn deadline(env: &Environment, default: Duration) -> Result<Duration, SettingError> {
+    match env.text(&var::DEADLINE_SECONDS)? {
+        None => Ok(default),
+        Some(_) => seconds(env, &var::DEADLINE_SECONDS),
+    }
 }
 
 fn queue(env: &Environment) -> Result<usize, SettingError> {

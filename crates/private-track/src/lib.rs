@@ -13,6 +13,7 @@ mod challenge;
 mod config;
 pub mod deployment;
 mod docs;
+pub mod evaluation;
 mod metrics;
 mod record;
 pub mod rehearsal;
@@ -22,7 +23,8 @@ pub mod spot_check;
 pub mod wire;
 
 pub use config::{
-    Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, model_runner, onnx_config, own_hotkey,
+    Answering, Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, model_runner, onnx_config,
+    own_hotkey,
 };
 pub use record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
 pub use server::{Server, StartError};

@@ -10,12 +10,12 @@ use adit_chain::{Follower, StakeSource};
 use adit_http_server::{ListenError, Server as HttpServer};
 use adit_media::{Ffmpeg, Media, MediaError, MediaLimits};
 use adit_outbound::{Client, FetchError};
-use adit_predictor::{Model, ModelError, Predictor, WorkerPool};
+use adit_predictor::{ModelError, Predictor};
 use adit_settings::var;
 
 use crate::admission::Admission;
 use crate::challenge::Solver;
-use crate::config::{Config, ConfigError, PredictorChoice};
+use crate::config::{Config, ConfigError};
 use crate::metrics::Metrics;
 use crate::record::Recorder;
 use crate::routes::{Miner, router};
@@ -88,13 +88,7 @@ impl Server {
             .journal
             .as_ref()
             .and_then(|file| Recorder::open(file, policy.own_hotkey, config.predictor.name(), config.image));
-        let predictor = Arc::new(match config.predictor {
-            PredictorChoice::Baseline => Predictor::Baseline,
-            PredictorChoice::Workers(workers) => Predictor::Workers(WorkerPool::start(workers)),
-            PredictorChoice::Model { spec, runner, .. } => {
-                Predictor::Model(Model::load(spec, &runner).await?)
-            }
-        });
+        let predictor = Arc::new(config.predictor.start().await?);
 
         log_security(policy.stake_gate != StakeGate::Off, policy.verify);
         tracing::info!("Predictor: {}", predictor.describe());

@@ -12,6 +12,7 @@
 //! Reading whole documents (a challenge, a miner's answer) is left to the crate of the track.
 
 mod assignment;
+pub mod benchmark;
 pub mod cards;
 pub mod cricket;
 pub mod detection;

@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+pub(crate) mod evaluate;
 pub(crate) mod gascli;
 pub(crate) mod model;
 pub(crate) mod prefix;
@@ -22,6 +23,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use self::chain::{AxonCommand, CommitmentCommand, ShowMetagraph, SubnetCommand};
 use self::deploy::{DeployPtMiner, SpotCheck, SpotCheckRunner};
 use self::doctor::Doctor;
+use self::evaluate::Evaluate;
 use self::model::ModelCommand;
 use self::process::{ProcessCommand, SupervisedArgs};
 use self::shell::ShellCommand;
@@ -155,6 +157,18 @@ pub(crate) enum SvCommand {
         sv rehearse https://scoredata.me/chunks/x.mp4 --miner http://203.0.113.7:8000\n  \
         sv rehearse clip.mp4 --repeat 5 --spot-check --json")]
     Rehearse(Rehearse),
+    /// Have the model answer labelled clips, score it as validators do, and find better thresholds
+    #[command(
+        after_help = "Which model: that of `sv serve`. The labels of clip.mp4 are in clip.json, in the challenge's form or in \
+        SoccerNet's; docs/evaluate.md has both.\n\
+        Exit code 1 where something in the folder took no part, 2 where nothing could be evaluated.\n\n\
+        Examples:\n  \
+        sv evaluate --clips ./clips\n  \
+        sv evaluate --clips ./clips --model ./model --report report.html\n  \
+        sv evaluate --clips ./clips --model ./model --write\n  \
+        sv evaluate --clips ./soccernet --map DRIVE=take_on --folds 10 --json"
+    )]
+    Evaluate(Evaluate),
     /// List the actions that validators score, with weights and tolerances
     Actions(Actions),
     /// Look at a model in ONNX before a miner relies on it

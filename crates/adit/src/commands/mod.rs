@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 mod element;
+pub(crate) mod evaluate;
 pub(crate) mod generator;
 pub(crate) mod healthcheck;
 pub(crate) mod model;
