@@ -232,7 +232,8 @@ fn compare(clip: &Path) {
     let clip = clip.to_str().unwrap();
     let (mut peers, mut ours) = (Vec::new(), Vec::new());
     // The first of each finds the files in the kernel's memory for the others.
-    (Run::peer(clip), Run::ours("spot", clip));
+    Run::peer(clip);
+    Run::ours("spot", clip);
     for _ in 0..ROUNDS {
         peers.push(Run::peer(clip));
         ours.push(Run::ours("spot", clip));
