@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::{Answer, Image, Need, PredictError, Subject, Task, Wanted};
 use engine::Engine;
-use objects::{MaskPrototypes, Reading, Rows};
+use objects::{Prototypes, Reading, Rows};
 use onnx::OnnxSession;
 use pipeline::Feed;
 use prepare::{Fit, Prepare};
@@ -329,7 +329,7 @@ impl Model {
         for ((frame_id, fit), values) in shown.iter().zip(objects) {
             let prototypes = masks.as_mut().and_then(|(height, width, parts)| {
                 let input = (self.prepare.width, self.prepare.height);
-                parts.next().map(|values| MaskPrototypes { height: *height, width: *width, values, input })
+                parts.next().map(|values| Prototypes { height: *height, width: *width, values, input })
             });
             let rows = Rows { rows, columns, values };
             frames.push(reading.frame(*frame_id, fit, (rows, prototypes), n_keypoints)?);
@@ -350,7 +350,7 @@ fn parts<'a>(
     };
     let part: usize = shape.iter().product();
     let fits = output.shape.first().is_some_and(|places| *places >= count) && values.len() >= part * count;
-    if part == 0 || !fits || values.len() % part != 0 {
+    if part == 0 || !fits || !values.len().is_multiple_of(part) {
         return Err(format!(
             "it gave an output {:?} where {count} of {shape:?} were asked for",
             output.shape
@@ -519,7 +519,7 @@ fn output_of(
     if classes != labels {
         return Err(format!("its output is {shape:?}, of {classes} labels, and labels has {labels} names"));
     }
-    if steps == 0 || prepare.frames % steps != 0 {
+    if steps == 0 || !prepare.frames.is_multiple_of(steps) {
         return Err(format!(
             "its output is {shape:?}: {steps} steps do not divide clip.length, {}",
             prepare.frames

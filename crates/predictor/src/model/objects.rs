@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::prepare::Fit;
 use super::spec::{Activation, Head, ObjectsSpec};
 use super::spotting::sigmoid;
-use mask::Prototypes;
+
+pub(super) use mask::Prototypes;
 
 /// One image's part of an output: rows of columns.
 #[derive(Debug, Clone, Copy)]
@@ -232,8 +233,6 @@ fn iou(a: &[f32; 4], b: &[f32; 4]) -> f32 {
     let all = area(a) + area(b) - shared;
     if all > 0.0 { shared / all } else { 0.0 }
 }
-
-pub(super) use mask::Prototypes as MaskPrototypes;
 
 #[cfg(test)]
 mod tests {

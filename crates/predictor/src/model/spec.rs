@@ -518,7 +518,7 @@ impl SpottingTable {
         if background.is_some() && labels.len() == 1 {
             return Err("the only label is spotting.background".to_owned());
         }
-        if self.smoothing % 2 == 0 || self.smoothing > MOST_FRAMES {
+        if self.smoothing.is_multiple_of(2) || self.smoothing > MOST_FRAMES {
             return Err(format!(
                 "spotting.smoothing is {} instead of an odd number of frames",
                 self.smoothing

@@ -131,6 +131,7 @@ impl RemoteModel {
     /// ones, or a server refuses to be asked.
     pub async fn connect(config: RemoteConfig, deadline: Instant) -> Result<Self, OipError> {
         let members = members(&config)?;
+        let mut said = false;
         let (signature, there) = loop {
             let until = deadline.min(Instant::now() + PROBE);
             let looks = join_all(members.iter().map(|member| member.connection.look(until))).await;
@@ -144,13 +145,17 @@ impl RemoteModel {
             if let Some(signature) = agreed(&members, looks)? {
                 break (signature, there);
             }
+            let failed = members.iter().zip(there);
+            let failed = failed.filter_map(|(member, look)| Some((member.server.clone(), look.err()?)));
+            let failures = Failures(failed.collect());
             let next = Instant::now() + jittered(START_PAUSE);
             if next >= deadline {
-                let failed = members.iter().zip(there);
-                let failed = failed.filter_map(|(member, look)| Some((member.server.clone(), look.err()?)));
-                return Err(OipError::NoneThere(Failures(failed.collect())));
+                return Err(OipError::NoneThere(failures));
             }
-            tracing::debug!("no model server is there yet");
+            if !said {
+                tracing::warn!(%failures, "no model server is there yet; waiting for one");
+                said = true;
+            }
             sleep_until(next).await;
         };
         let entries = members.iter().zip(there).map(|(member, look)| {
