@@ -1,5 +1,7 @@
 //! What can go wrong with a clip or picture, by what the reader of the message can do about it.
 
+use std::path::PathBuf;
+
 use adit_outbound::FetchError;
 
 /// Why a clip or picture could not be used.
@@ -51,6 +53,14 @@ pub enum MediaError {
     /// A temporary file could not be written or read: a fault of this host, not of the clip.
     #[error("temporary file: {0}")]
     Disk(std::io::Error),
+    /// A clip on this host cannot be read.
+    #[error("{} cannot be read: {cause}", path.display())]
+    File {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
 }
 
 impl MediaError {
@@ -69,7 +79,7 @@ impl MediaError {
             Self::Truncated(_) => "the clip is cut short",
             Self::Corrupt(_) => "the clip's sample table is corrupt",
             Self::Unsupported(_) => "the clip is of a kind that is not supported",
-            Self::Program(_) | Self::Disk(_) => "the miner cannot decode clips now",
+            Self::Program(_) | Self::Disk(_) | Self::File { .. } => "the miner cannot decode clips now",
             Self::TooLarge { what, limit } => return format!("{what} is over the limit of {limit}"),
             Self::Decoder { decoded, promised, .. } => {
                 return format!("decoded {decoded} of {} frames", count(*promised));
@@ -126,7 +136,7 @@ mod tests {
     #[test]
     fn a_stranger_is_told_numbers_and_no_words_that_were_found_at_run_time() {
         let secret = || "/srv/secret".to_owned();
-        let io = std::io::Error::other(secret());
+        let io = || std::io::Error::other(secret());
         for (error, numbers) in [
             (MediaError::TooLarge { what: "the clip's size in pixels", limit: 77 }, "77"),
             (MediaError::Timeout(secret()), ""),
@@ -137,7 +147,8 @@ mod tests {
             (MediaError::Decoder { decoded: 3, promised: Some(40), message: secret() }, "3 of 40"),
             (MediaError::Unsupported(secret()), ""),
             (MediaError::Program(secret()), ""),
-            (MediaError::Disk(io), ""),
+            (MediaError::Disk(io()), ""),
+            (MediaError::File { path: secret().into(), cause: io() }, ""),
         ] {
             let shown = error.for_caller();
             assert!(!shown.contains("secret") && shown.contains(numbers), "{shown}");

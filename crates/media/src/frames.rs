@@ -1,6 +1,10 @@
 //! Decoded frames, one by one, as a decoder child gives them.
 
-use std::{future::Future, pin::pin};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    pin::pin,
+};
 
 use bytes::Bytes;
 use tempfile::TempPath;
@@ -157,7 +161,9 @@ pub(crate) enum Feed {
     /// Down a pipe while they arrive, after a prefix of our own.
     Pipe { prefix: Bytes, samples: Box<Samples> },
     /// A spooled file, which is removed when the decoder has ended.
-    File(TempPath),
+    Spooled(TempPath),
+    /// A file of somebody else's.
+    File(PathBuf),
 }
 
 /// Starts a decoder.
@@ -204,12 +210,14 @@ async fn start(
     feed: &Feed,
     deadline: Instant,
 ) -> Result<Process, MediaError> {
+    let file = |path: &Path| match path.to_str() {
+        Some(path) => Ok(("file", format!("file:{path}"))),
+        None => Err(MediaError::Unsupported(format!("a path that is not UTF-8: {}", path.display()))),
+    };
     let (protocol, input) = match feed {
         Feed::Pipe { .. } => ("pipe", "pipe:0".to_owned()),
-        Feed::File(path) => match path.to_str() {
-            Some(path) => ("file", format!("file:{path}")),
-            None => return Err(MediaError::Unsupported("a spool folder that is not UTF-8".to_owned())),
-        },
+        Feed::Spooled(path) => file(path)?,
+        Feed::File(path) => file(path)?,
     };
     let threads = limits.decoder_threads.max(1).to_string();
     let max_pixels = limits.max_pixels.to_string();
@@ -217,7 +225,7 @@ async fn start(
         // Errors end the decoder: a damaged frame is never papered over. (`-err_detect explode` would also
         // end it for bookkeeping errors in sound clips, such as those that were cut without re-encoding.)
         // One filter graph to the end: a new one for each picture size would count frames from 0 again.
-        &["-xerror", "-reinit_filter", "0"][..],
+        &["-xerror", "-reinit_filter", "0", "-filter_threads", &threads][..],
         &["-protocol_whitelist", protocol, "-codec_whitelist", DECODERS],
         // What turns the pictures is among the filters: the decoder would also mirror them, and turn them by a
         // few degrees, and do so before it leaves out those that are not wanted.

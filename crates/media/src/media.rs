@@ -5,7 +5,10 @@ use std::path::Path;
 
 use adit_outbound::Client;
 use tempfile::TempPath;
-use tokio::{io::AsyncWriteExt, time::Instant};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     ClipInfo, Ffmpeg, FrameFormat, FrameStream, MediaError, MediaLimits, Sampling,
@@ -98,6 +101,26 @@ impl Media {
         frames::decode(&self.ffmpeg, &self.limits, info, how, feed, deadline).await
     }
 
+    /// As [`Media::frames`], of a clip on this host. It must stay as it is until the stream has ended.
+    ///
+    /// # Errors
+    /// As [`Media::frames`]; `File` when it cannot be read, `TooLarge` when it has more than
+    /// [`MediaLimits::max_bytes`].
+    pub async fn frames_of_file(
+        &self,
+        path: &Path,
+        format: FrameFormat,
+        deadline: Instant,
+    ) -> Result<FrameStream, MediaError> {
+        format.check(&self.limits)?;
+        let table = source::table_of_file(path, &self.limits);
+        let late = |_| MediaError::Timeout("its sample table was not read".to_owned());
+        let table = timeout_at(deadline, table).await.map_err(late)??;
+        self.check_decodable(&table.info)?;
+        let feed = Feed::File(path.to_owned());
+        frames::decode(&self.ffmpeg, &self.limits, table.info, (format, Scaling::Exact), feed, deadline).await
+    }
+
     /// As [`Media::frames`]: every frame, at the clip's own size, with the pixels that OpenCV's `VideoCapture` gives.
     ///
     /// # Errors
@@ -119,7 +142,7 @@ impl Media {
         tracing::debug!("the clip cannot be decoded while it arrives: spooling it");
         let (path, table) = self.spool(url, deadline).await?;
         self.check_decodable(&table.info)?;
-        Ok((Feed::File(path), table.info))
+        Ok((Feed::Spooled(path), table.info))
     }
 
     async fn open(&self, url: &str, deadline: Instant) -> Result<Source, MediaError> {

@@ -1,11 +1,14 @@
 //! A clip that is being fetched, read no further than it must be: up to its sample table, then up to its
 //! last sample.
 
+use std::path::Path;
+
 use adit_outbound::{Client, Download, FetchError, Limits};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
 
 use crate::{
-    MediaError,
+    MediaError, MediaLimits,
     mp4::{Table, Walker, decoder_prefix},
 };
 
@@ -13,6 +16,8 @@ use crate::{
 const TAIL_GAP: u64 = 1 << 20;
 /// Bytes of tables from which on they are not read between other tasks' turns.
 const LARGE_TABLE: usize = 1 << 20;
+/// Bytes of a file that are read at once.
+const PIECE: usize = 1 << 20;
 
 /// A body with the walker that follows it.
 #[derive(Debug)]
@@ -147,6 +152,38 @@ async fn push(walker: &mut Walker, bytes: Bytes) -> Result<(), MediaError> {
     })
     .await?;
     outcome
+}
+
+/// The table of a whole file, which is read up to where it is known: mostly by the kernel's copy of it.
+///
+/// # Errors
+/// What the walker says, `Truncated` when the file is too short for the samples that are listed, `File` and
+/// `TooLarge`.
+pub(crate) async fn table_of_file(path: &Path, limits: &MediaLimits) -> Result<Table, MediaError> {
+    let unreadable = |cause| MediaError::File { path: path.to_owned(), cause };
+    let mut file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+    let length = file.metadata().await.map_err(unreadable)?.len();
+    if length > limits.max_bytes {
+        return Err(MediaError::TooLarge { what: "the clip in bytes", limit: limits.max_bytes });
+    }
+    let mut walker = Walker::new(limits.max_frames);
+    let mut piece = BytesMut::new();
+    while !walker.is_done() {
+        piece.reserve(PIECE);
+        if file.read_buf(&mut piece).await.map_err(unreadable)? == 0 {
+            break;
+        }
+        push(&mut walker, piece.split().freeze()).await?;
+    }
+    let table = match walker.table() {
+        Some(table) if walker.is_done() => table.clone(),
+        _ => walker.finish()?,
+    };
+    let end = table.info.sample_end;
+    if length < end {
+        return Err(MediaError::Truncated(format!("it has {length} bytes, its last frame ends after {end}")));
+    }
+    Ok(table)
 }
 
 /// What is fed to the decoder before the bytes of `table`'s samples.

@@ -1,5 +1,6 @@
 //! Models against a real clip: fetched, decoded and shown to them by `media`.
 
+#![expect(clippy::print_stderr, reason = "a skipped test says what was missing")]
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as a test does")]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 

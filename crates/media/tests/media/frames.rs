@@ -1,6 +1,6 @@
 //! Decoded frames: which, how many, and what happens when something goes wrong on the way.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use adit_media::{Frame, FrameFormat, MediaError, MediaLimits, Sampling};
 use adit_stand_in::video_host::{Reply, VideoHost};
@@ -206,6 +206,36 @@ async fn every_nth_frame_is_counted_from_the_first() {
         assert_eq!(frames.iter().map(|frame| frame.index).collect::<Vec<_>>(), expected, "{n}");
         assert_eq!(frames.iter().map(shown).collect::<Vec<_>>(), expected, "{n}");
     }
+}
+
+#[tokio::test]
+async fn a_clip_on_this_host_gives_the_same_frames() {
+    for clip in [
+        numbered(30, true).await,
+        numbered(30, false).await,
+        made(&numbered(30, true).await, "mp4", "-i IN -c copy -movflags frag_keyframe+empty_moov OUT"),
+    ] {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&clip).unwrap();
+        let mut stream = media().await.frames_of_file(file.path(), per_second(5.0), soon()).await.unwrap();
+        let (frames, outcome) = all(&mut stream).await;
+        outcome.unwrap();
+        assert_eq!(frames, decode(Reply::bytes(clip), per_second(5.0)).await.0);
+        assert!(file.path().exists(), "somebody else's file is gone");
+    }
+}
+
+#[tokio::test]
+async fn a_clip_on_this_host_that_is_absent_or_too_short_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    let error = media().await.frames_of_file(&path, every(), soon()).await.unwrap_err();
+    assert!(matches!(error, MediaError::File { .. }), "{error:?}");
+    assert!(error.to_string().contains("clip.mp4"), "{error}");
+    let clip = numbered(30, true).await;
+    std::fs::write(&path, &clip[..clip.len() - 10]).unwrap();
+    let error = media().await.frames_of_file(&path, every(), soon()).await.unwrap_err();
+    assert!(matches!(error, MediaError::Truncated(_)), "{error:?}");
 }
 
 #[tokio::test]

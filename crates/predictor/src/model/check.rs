@@ -85,8 +85,20 @@ impl Model {
     }
 
     async fn infer(&self, input: Tensor) -> Result<Vec<Tensor>, String> {
-        let ran = self.engine.infer(input, Instant::now() + LIMIT).await;
-        ran.map(|(outputs, _)| outputs).map_err(|error| error.to_string())
+        self.run(input, Instant::now() + LIMIT).await.map(|(outputs, _)| outputs)
+    }
+
+    /// Runs the model once on an input that is prepared already, and gives its outputs as they are; and the input, where
+    /// it can be used again.
+    ///
+    /// # Errors
+    /// What the model, or whoever runs it, said instead of an answer.
+    pub async fn run(
+        &self,
+        input: Tensor,
+        deadline: Instant,
+    ) -> Result<(Vec<Tensor>, Option<Tensor>), String> {
+        self.engine.infer(input, deadline).await.map_err(|error| error.to_string())
     }
 
     /// An input of noise that is the same each time.
