@@ -13,7 +13,7 @@ use adit_predictor::{
 };
 use adit_private_track::rehearsal::{Outcome, Report};
 use adit_private_track::{PredictorChoice, model_runner};
-use adit_settings::{Environment, var};
+use adit_settings::Environment;
 use adit_turbo_vision::chutes::Chute;
 use adit_turbo_vision::local_chute::{Backend, Config, LocalChute};
 use adit_turbo_vision::rehearsal::{Rehearsal, Rules, rehearse};
