@@ -416,6 +416,7 @@ mod tests {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
             body: body.to_owned().into(),
+            trailers: HeaderMap::new(),
         }
     }
 

@@ -204,6 +204,7 @@ mod tests {
                 status: http::StatusCode::from_u16(status).unwrap(),
                 headers: HeaderMap::new(),
                 body: "Binary content received".into(),
+                trailers: HeaderMap::new(),
             };
             task.apply(Event::Answered(judge(Ok(answer), task, last)), last).unwrap();
         }

@@ -2,7 +2,6 @@
 
 #![expect(clippy::print_stderr, reason = "a skipped test says what was missing")]
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as a test does")]
-#![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -729,6 +729,7 @@ mod tests {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 headers: headers(pairs),
                 body: Bytes::new(),
+                trailers: HeaderMap::new(),
             };
             wait(&answer, SystemTime::UNIX_EPOCH).map(|wait| wait.as_secs())
         };
