@@ -112,7 +112,7 @@ async fn a_miner_with_the_example_spotter_is_worth_its_score() {
     let output = output.await.unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let score = report["attempts"][0]["outcome"]["score"].as_f64().unwrap();
+    let score = report["attempts"][0]["score"].as_f64().unwrap();
     assert!(score >= 0.9, "{report}");
     assert_eq!(report["identical"], true, "{report}");
 }

@@ -101,6 +101,6 @@ fn the_demo_passes() {
     assert_eq!(summary.matches("6 of 6").count(), 2, "{summary}");
     assert_eq!(summary.matches("PASS").count(), 2, "{summary}");
     if python.is_some() {
-        assert_eq!(summary.matches("the same").count(), 4, "{summary}");
+        assert_eq!(summary.matches("the same\n").count(), 4, "{summary}");
     }
 }
