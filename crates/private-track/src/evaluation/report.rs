@@ -190,7 +190,8 @@ fn curve(figures: &ActionFigures) -> String {
 
 impl Histogram {
     fn new(late: &[i64]) -> Option<Self> {
-        let reach = late.iter().map(|late| late.abs()).max()?;
+        // A model that is never late still gets an axis.
+        let reach = late.iter().map(|late| late.abs()).max()?.max(2);
         // Each bar has an odd number of frames, the middle one as many to either side.
         let side = (2 * reach / BARS + 1) / 2;
         let wide = 2 * side + 1;
@@ -262,7 +263,7 @@ mod tests {
             let histogram = Histogram::new(late).unwrap();
             (histogram.bars.len(), histogram.reach, histogram.most, histogram.bars[0].from)
         };
-        assert_eq!(shape(&[0, 0]), (1, 0, 2, 0));
+        assert_eq!(shape(&[0, 0]), (5, 2, 2, -2));
         assert_eq!(shape(&[-2, 0, 1]), (5, 2, 1, -2));
         let (bars, reach, _, from) = shape(&[-30, 30, 29]);
         assert!(bars <= 21 && bars % 2 == 1 && reach >= 30 && from == -reach);
