@@ -4,26 +4,22 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use adit_media::Ffmpeg;
-use adit_outbound::{AddressGuard, Client};
 use adit_predictor::{
     Environment as WorkerEnvironment, Model, ModelSpec, RemoteConfig, Runner, WorkerConfig,
 };
 use adit_private_track::rehearsal::{Outcome, Report};
 use adit_private_track::{PredictorChoice, model_runner};
 use adit_settings::Environment;
-use adit_turbo_vision::chutes::Chute;
-use adit_turbo_vision::local_chute::{Backend, Config, LocalChute};
-use adit_turbo_vision::rehearsal::{Rehearsal, Rules, rehearse};
+use adit_turbo_vision::local_chute::Backend;
+use adit_turbo_vision::rehearsal::Rehearsal;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
 use super::Stage;
+use super::turbo_vision::rehearsed;
 use crate::commands::table::table;
-use crate::commands::turbo_vision::{drawn_element, drawn_scene};
 use crate::failure::Failure;
 
 /// The examples, for those who start from one.
@@ -41,8 +37,6 @@ const FILES: [(&str, &[u8]); 7] = [
     example!("turbo-vision-onnx/miner.py"),
     example!("oip-server/server.py"),
 ];
-const FRAMES: u32 = 12;
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What the spotter is worth at least.
 const GOAL: f64 = 0.9;
 
@@ -177,23 +171,8 @@ impl Models {
 
     async fn detector(&self, by: &'static str, backend: Backend) -> Result<Row, Failure> {
         let ffmpeg = Ffmpeg::find(Some(&self.ffmpeg)).await?;
-        let mut config = Config::new(backend, ffmpeg);
-        config.listen = "127.0.0.1:0".parse().map_err(Failure::new)?;
-        config.python.clone_from(&self.python);
-        let chute = LocalChute::bind(config).await.map_err(Failure::new)?;
-        let url = chute.url();
-        chute.loaded(Instant::now() + PATIENCE).await.map_err(Failure::new)?;
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::spawn(chute.serve(async {
-            let _ = stopped.await;
-        }));
-        let calls = Chute::new(Client::new(AddressGuard::unrestricted())?, &url, None);
-        let element = drawn_element()?;
-        let scene = drawn_scene(FRAMES);
-        let done = rehearse(&calls, &scene, Rules::Head(&element), 1, PATIENCE, async || ()).await;
-        let _ = stop.send(());
-        serving.await.map_err(Failure::new)?;
-        detected(&done.map_err(Failure::new)?, by)
+        let (_, done) = rehearsed(backend, &self.python, ffmpeg).await?;
+        detected(&done, by)
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client};
 use adit_settings::{Environment, var};
-use adit_turbo_vision::chutes::Chute;
+use adit_turbo_vision::chutes::{Chute, Health};
 use adit_turbo_vision::local_chute::{Backend, Config, LocalChute};
-use adit_turbo_vision::rehearsal::{Rules, rehearse};
+use adit_turbo_vision::rehearsal::{Rehearsal, Rules, rehearse};
 use tokio::time::Instant;
 
 use crate::commands::turbo_vision::{drawn_element, drawn_scene, print_rehearsal};
@@ -33,6 +33,19 @@ pub(super) async fn show(env: &Environment, python: &Path) -> Result<bool, Failu
     std::fs::write(folder.path().join("miner.py"), MINER)?;
     let ffmpeg = Ffmpeg::find(Some(Path::new(env.required(&var::FFMPEG)?))).await?;
     let backend = Backend::Miner { folder: folder.path().to_owned() };
+    let (health, done) = rehearsed(backend, python, ffmpeg).await?;
+    println!("{} /health: model loaded: {}", if health.healthy { "✓" } else { "✗" }, health.model);
+    print_rehearsal(&drawn_scene(FRAMES), &done, Rules::Head(&drawn_element()?));
+    let worth = done.worst().is_some_and(|round| round.ranking.score > 0.5);
+    Ok(health.healthy && done.passed() && worth)
+}
+
+/// A chute with this model, asked for its health and then one challenge.
+pub(super) async fn rehearsed(
+    backend: Backend,
+    python: &Path,
+    ffmpeg: Ffmpeg,
+) -> Result<(Health, Rehearsal), Failure> {
     let config = Config {
         listen: "127.0.0.1:0".parse().map_err(Failure::new)?,
         python: python.to_owned(),
@@ -45,17 +58,11 @@ pub(super) async fn show(env: &Environment, python: &Path) -> Result<bool, Failu
     let serving = tokio::spawn(chute.serve(async {
         let _ = stopped.await;
     }));
-
     let calls = Chute::new(Client::new(AddressGuard::unrestricted())?, &url, None);
     let health = calls.health(Instant::now() + PATIENCE).await?;
-    println!("{} /health: model loaded: {}", if health.healthy { "✓" } else { "✗" }, health.model);
-    let element = drawn_element()?;
-    let scene = drawn_scene(FRAMES);
-    let rules = Rules::Head(&element);
-    let done = rehearse(&calls, &scene, rules, 1, PATIENCE, async || ()).await.map_err(Failure::new)?;
+    let (element, scene) = (drawn_element()?, drawn_scene(FRAMES));
+    let done = rehearse(&calls, &scene, Rules::Head(&element), 1, PATIENCE, async || ()).await;
     let _ = stop.send(());
     serving.await.map_err(Failure::new)?;
-    print_rehearsal(&scene, &done, rules);
-    let worth = done.worst().is_some_and(|round| round.ranking.score > 0.5);
-    Ok(health.healthy && done.passed() && worth)
+    Ok((health, done.map_err(Failure::new)?))
 }
