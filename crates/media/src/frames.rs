@@ -225,7 +225,8 @@ async fn start(
         // Errors end the decoder: a damaged frame is never papered over. (`-err_detect explode` would also
         // end it for bookkeeping errors in sound clips, such as those that were cut without re-encoding.)
         // One filter graph to the end: a new one for each picture size would count frames from 0 again.
-        &["-xerror", "-reinit_filter", "0", "-filter_threads", &threads][..],
+        // One thread scales: a frame in slices takes the cores from the decoder, and more in all.
+        &["-xerror", "-reinit_filter", "0", "-filter_threads", "1"][..],
         &["-protocol_whitelist", protocol, "-codec_whitelist", DECODERS],
         // What turns the pictures is among the filters: the decoder would also mirror them, and turn them by a
         // few degrees, and do so before it leaves out those that are not wanted.

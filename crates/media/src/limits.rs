@@ -24,7 +24,8 @@ pub struct MediaLimits {
     pub redirects: u32,
     /// Address space of one decoder, in bytes.
     pub decoder_memory: u64,
-    /// Threads of one decoder.
+    /// Threads of one decoder. By default one more than there are cores, up to five: the program's own thread scales
+    /// what they decode.
     pub decoder_threads: usize,
     /// Where clips are spooled that cannot be decoded from a pipe.
     pub spool_dir: PathBuf,
@@ -41,7 +42,7 @@ impl Default for MediaLimits {
             idle: Duration::from_secs(10),
             redirects: 5,
             decoder_memory: 2 << 30,
-            decoder_threads: available_parallelism().map_or(1, NonZero::get).min(4),
+            decoder_threads: available_parallelism().map_or(1, NonZero::get).min(4) + 1,
             spool_dir: std::env::temp_dir(),
         }
     }

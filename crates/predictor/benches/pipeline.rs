@@ -108,11 +108,21 @@ async fn model(threads: Option<usize>) -> Model {
     Model::load(spec, &Runner::Onnx(OnnxConfig { threads, ..OnnxConfig::new(library) })).await.unwrap()
 }
 
-async fn frames(clip: &Path, format: FrameFormat, decoder_threads: Option<usize>) -> FrameStream {
+/// The decoder, asked for its version as a miner does once at its start.
+async fn decoder() -> Ffmpeg {
+    Ffmpeg::find(None).await.unwrap()
+}
+
+async fn frames(
+    ffmpeg: Ffmpeg,
+    clip: &Path,
+    format: FrameFormat,
+    decoder_threads: Option<usize>,
+) -> FrameStream {
     let mut limits = MediaLimits::default();
     limits.decoder_threads = decoder_threads.unwrap_or(limits.decoder_threads);
     let client = Client::new(AddressGuard::public_only()).unwrap();
-    let media = Media::new(client, Ffmpeg::at(None), limits);
+    let media = Media::new(client, ffmpeg, limits);
     media.frames_of_file(clip, format, soon()).await.unwrap()
 }
 
@@ -120,12 +130,12 @@ async fn frames(clip: &Path, format: FrameFormat, decoder_threads: Option<usize>
 async fn spot(clip: &Path) -> Value {
     let model = model(None).await;
     let Need::Frames(format) = model.need() else { panic!("the spotter wants no frames") };
-    let predictor = Predictor::Model(model);
+    let (predictor, ffmpeg) = (Predictor::Model(model), decoder().await);
     let start = Instant::now();
     let task = Task {
         challenge_id: "bench".to_owned(),
         wanted: Wanted::SoccerActions,
-        subject: Subject::Frames(frames(clip, format, None).await),
+        subject: Subject::Frames(frames(ffmpeg, clip, format, None).await),
     };
     let Answer::Actions(actions) = predictor.predict(task, soon()).await.unwrap() else {
         panic!("the spotter gives no actions")
@@ -139,8 +149,9 @@ async fn spot(clip: &Path) -> Value {
 async fn decode(clip: &Path) -> Value {
     let spec = ModelSpec::read(&model_folder()).unwrap();
     let (width, height) = (spec.input.width.unwrap(), spec.input.height.unwrap());
+    let (format, ffmpeg) = (FrameFormat { width, height, sampling: Sampling::Every }, decoder().await);
     let start = Instant::now();
-    let mut stream = frames(clip, FrameFormat { width, height, sampling: Sampling::Every }, Some(1)).await;
+    let mut stream = frames(ffmpeg, clip, format, Some(1)).await;
     while stream.next().await.unwrap().is_some() {}
     json!({"seconds": start.elapsed().as_secs_f64()})
 }

@@ -190,9 +190,8 @@ impl OnnxSession {
         let mut absent = Vec::new();
         for provider in &config.providers {
             let mut builder = Session::builder().map_err(|error| library(error.to_string()))?;
-            if std::env::var_os("TMP_SPIN").is_none() {
-                builder = builder.with_intra_op_spinning(false).map_err(|error| library(error.to_string()))?;
-            }
+            // Threads that wait by turning round take the cores from the decoder, which is at work meanwhile.
+            builder = builder.with_intra_op_spinning(false).map_err(|error| library(error.to_string()))?;
             if let Some(threads) = config.threads {
                 builder = builder.with_intra_threads(threads).map_err(|error| library(error.to_string()))?;
             }
