@@ -190,11 +190,10 @@ fn answer(report: &Report) -> Option<String> {
     if !report.passed() {
         return None;
     }
-    let answers = report.attempts.iter().filter_map(|attempt| match &attempt.outcome {
+    report.attempts.iter().find_map(|attempt| match &attempt.outcome {
         Outcome::Answered { answer, .. } => Some(answer.clone()),
         _ => None,
-    });
-    answers.last()
+    })
 }
 
 /// KServe's server with both models, ended with this.
