@@ -1,6 +1,5 @@
 //! `sv model check`.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use adit_media::Sampling;
@@ -22,14 +21,8 @@ pub(crate) fn run(env: &Environment, command: &ModelCommand) -> Result<ExitCode,
     block_on(check(env, args))
 }
 
-/// What a path names: a folder with a `model.toml`, or a detector's file.
-pub(crate) fn spec(path: &Path) -> Result<ModelSpec, Failure> {
-    let bare = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
-    if bare { Ok(ModelSpec::ultralytics(path)) } else { ModelSpec::read(path).map_err(Failure::new) }
-}
-
 async fn check(env: &Environment, args: &CheckModel) -> Result<ExitCode, Failure> {
-    let spec = spec(&args.model)?;
+    let spec = ModelSpec::at(&args.model).map_err(Failure::new)?;
     let runner = model_runner(env).map_err(Failure::new)?;
     let model = Model::load(spec.clone(), &runner).await.map_err(Failure::new)?;
     let report = model.check().await.map_err(Failure::new)?;

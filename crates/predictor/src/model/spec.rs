@@ -309,6 +309,20 @@ struct ObjectsTable {
 }
 
 impl ModelSpec {
+    /// What a path names: a folder with a `model.toml`, or a detector NAME.onnx without one.
+    ///
+    /// # Errors
+    /// As [`ModelSpec::read`].
+    pub fn at(path: &Path) -> Result<Self, SpecError> {
+        if Self::is_bare(path) { Ok(Self::ultralytics(path)) } else { Self::read(path) }
+    }
+
+    /// Whether a path names a detector NAME.onnx, rather than a folder.
+    #[must_use]
+    pub fn is_bare(path: &Path) -> bool {
+        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) && !path.is_dir()
+    }
+
     /// Reads the `model.toml` in `folder`.
     ///
     /// # Errors

@@ -109,17 +109,12 @@ async fn config(env: &Environment, args: &DeployLocalChute) -> Result<Config, Fa
 
 /// A file NAME.onnx, or a folder with a model.toml and no miner.py, which is what a chute would run.
 fn is_model(path: &Path) -> bool {
-    let onnx = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
-    onnx || (path.join(MODEL_FILE).is_file() && !path.join(MINER).is_file())
+    ModelSpec::is_bare(path) || (path.join(MODEL_FILE).is_file() && !path.join(MINER).is_file())
 }
 
 /// A detector that runs in this process.
 async fn detector(env: &Environment, path: &Path) -> Result<Model, Failure> {
-    let spec = if path.is_dir() {
-        ModelSpec::read(path).map_err(Failure::new)?
-    } else {
-        ModelSpec::ultralytics(path)
-    };
+    let spec = ModelSpec::at(path).map_err(Failure::new)?;
     if !matches!(spec.kind, Kind::Objects(_)) {
         return Err(Failure::new(format!("{} is no detector: it spots actions", path.display()))
             .hint("serve it on the private track: ADIT_MODEL names the folder, `sv serve` runs it"));
