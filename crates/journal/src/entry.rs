@@ -1,94 +1,72 @@
-//! One entry, its line, and the reader of a file of them.
+//! One entry, and entries as lines of JSON: the form in which they leave the file.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Write};
-use std::path::Path;
+use std::io::{self, BufRead, Read as _};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Most bytes of a line, its end included.
+use crate::record::Record;
+
+/// Most bytes of the fields of an entry, and of a line that is read.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// One event. As it was read, its fields are still text, of which no digit has been rounded.
+/// One event as it was recorded. Its fields are still text, of which no digit has been rounded.
 ///
-/// Keys that a reader does not know are left alone, so a newer miner's file can be read.
+/// As JSON it is an object with these keys, in this order; a reader leaves keys alone that it does not know, so what a newer
+/// miner wrote can be read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Entry<F = Box<RawValue>> {
+pub struct Entry {
+    /// Counts up in the order of recording, which the clock need not follow.
+    #[serde(default)]
+    pub id: i64,
     /// When it was recorded, in Unix milliseconds.
-    pub at_ms: u64,
+    pub at_ms: i64,
     /// What happened, such as `challenge`.
     pub event: String,
+    /// What it happened to: a challenge, a task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The hotkey (ss58) of whose doing it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// How it ended, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
     /// The particulars, by event.
-    pub fields: F,
+    pub fields: Box<RawValue>,
 }
 
 impl Entry {
-    /// The fields as a type.
+    /// The particulars, where it is an entry of this kind and they have its shape.
+    #[must_use]
+    pub fn read<R: Record>(&self) -> Option<R> {
+        if self.event == R::EVENT { serde_json::from_str(self.fields.get()).ok() } else { None }
+    }
+
+    /// It as a line, its end included.
     ///
     /// # Errors
-    /// Where they are of another shape.
-    pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
-        serde_json::from_str(self.fields.get())
-    }
-}
-
-impl<F: Serialize> Entry<F> {
-    /// The whole line; an error where it would have more than `limit` bytes.
-    pub(crate) fn to_line(&self, limit: usize) -> serde_json::Result<Vec<u8>> {
-        let mut line = Bounded { bytes: Vec::new(), room: limit.saturating_sub(1) };
-        serde_json::to_writer(&mut line, self)?;
-        let mut line = line.bytes;
-        // In JSON these are only ever blanks; a raw value may bring some.
-        for byte in &mut line {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
-        line.push(b'\n');
+    /// Never, as what is in it can be written.
+    pub fn to_line(&self) -> serde_json::Result<String> {
+        // In JSON these are only ever blanks; what was recorded may bring some.
+        let mut line = serde_json::to_string(self)?.replace(['\n', '\r'], " ");
+        line.push('\n');
         Ok(line)
     }
 }
 
-struct Bounded {
-    bytes: Vec<u8>,
-    room: usize,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.room =
-            self.room.checked_sub(piece.len()).ok_or_else(|| io::Error::other("the line is too long"))?;
-        self.bytes.extend_from_slice(piece);
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The entries of a file, oldest first. What is no entry is skipped: a line that a crash tore, one that somebody
-/// else wrote, one longer than [`MAX_LINE`].
+/// The entries of a reader of lines, in its order. What is no entry is skipped: a line that was torn, one that somebody else
+/// wrote, one longer than twice [`MAX_LINE`].
 #[derive(Debug)]
-pub struct Entries<R> {
+pub struct Lines<R> {
     reader: R,
     line: Vec<u8>,
     ended: bool,
 }
 
-impl Entries<BufReader<File>> {
-    /// The entries of the file at `path` as it is now: what is recorded meanwhile may be missing.
-    ///
-    /// # Errors
-    /// Where it cannot be opened.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(BufReader::new(File::open(path)?)))
-    }
-}
+const LONGEST: usize = 2 * MAX_LINE;
 
-impl<R: BufRead> Entries<R> {
+impl<R: BufRead> Lines<R> {
     /// The entries of a reader.
     pub fn new(reader: R) -> Self {
         Self { reader, line: Vec::new(), ended: false }
@@ -97,8 +75,8 @@ impl<R: BufRead> Entries<R> {
     /// Whether there was another line; where it is too long, `self.line` is empty.
     fn next_line(&mut self) -> io::Result<bool> {
         self.line.clear();
-        let read = (&mut self.reader).take(MAX_LINE as u64).read_until(b'\n', &mut self.line)?;
-        if read == MAX_LINE && self.line.last() != Some(&b'\n') {
+        let read = (&mut self.reader).take(LONGEST as u64).read_until(b'\n', &mut self.line)?;
+        if read == LONGEST && self.line.last() != Some(&b'\n') {
             self.line.clear();
             self.reader.skip_until(b'\n')?;
         }
@@ -107,7 +85,7 @@ impl<R: BufRead> Entries<R> {
 }
 
 /// After an error there is nothing more.
-impl<R: BufRead> Iterator for Entries<R> {
+impl<R: BufRead> Iterator for Lines<R> {
     type Item = io::Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -136,42 +114,43 @@ mod tests {
 
     use super::*;
 
-    fn entry(fields: Value) -> Entry<Value> {
-        Entry { at_ms: 7, event: "e".to_owned(), fields }
+    fn entry(fields: &str) -> Entry {
+        let fields = RawValue::from_string(fields.to_owned()).unwrap();
+        Entry { id: 3, at_ms: 7, event: "e".to_owned(), key: None, who: None, outcome: None, fields }
     }
 
     fn read(bytes: &[u8]) -> Vec<Value> {
-        Entries::new(bytes).map(|entry| entry.unwrap().read().unwrap()).collect()
+        Lines::new(bytes).map(|entry| serde_json::from_str(entry.unwrap().fields.get()).unwrap()).collect()
     }
 
     #[test]
     fn the_line_is_as_documented_and_unknown_keys_are_no_obstacle() {
-        let line = entry(json!({"n": 1})).to_line(MAX_LINE).unwrap();
-        assert_eq!(line, b"{\"at_ms\":7,\"event\":\"e\",\"fields\":{\"n\":1}}\n");
+        let mut written = entry(r#"{"n":1}"#);
+        assert_eq!(
+            written.to_line().unwrap(),
+            "{\"id\":3,\"at_ms\":7,\"event\":\"e\",\"fields\":{\"n\":1}}\n"
+        );
+        written.who = Some("5F".to_owned());
+        assert!(written.to_line().unwrap().contains(r#""event":"e","who":"5F","fields""#));
         let newer = br#"{"seq":1,"at_ms":7,"event":"e","fields":{"n":1},"more":[]}"#;
         assert_eq!(read(newer), [json!({"n": 1})]);
     }
 
     #[test]
     fn a_raw_value_keeps_its_digits_and_stays_on_one_line() {
-        let raw = RawValue::from_string("{\"x\":\n0.10000000000000000555}".to_owned()).unwrap();
-        let line = Entry { at_ms: 7, event: "e".to_owned(), fields: raw }.to_line(MAX_LINE).unwrap();
-        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
-        let read = Entries::new(&*line).next().unwrap().unwrap();
+        let line = entry("{\"x\":\n0.10000000000000000555}").to_line().unwrap();
+        assert_eq!(line.matches('\n').count(), 1);
+        let read = Lines::new(line.as_bytes()).next().unwrap().unwrap();
         assert_eq!(read.fields.get(), "{\"x\": 0.10000000000000000555}");
     }
 
     #[test]
-    fn a_line_has_at_most_what_is_allowed() {
-        let whole = entry(json!("x")).to_line(MAX_LINE).unwrap();
-        assert!(entry(json!("x")).to_line(whole.len()).is_ok());
-        assert!(entry(json!("x")).to_line(whole.len() - 1).is_err());
-        // The longest line can be read, one byte more is skipped, and what follows is found.
-        let room = MAX_LINE - whole.len() + 1;
-        let longest = entry(json!("x".repeat(room))).to_line(MAX_LINE).unwrap();
-        assert_eq!(longest.len(), MAX_LINE);
-        let longer = entry(json!("x".repeat(room + 1))).to_line(MAX_LINE + 1).unwrap();
-        assert_eq!(read(&[longest, longer, whole].concat()).len(), 2);
+    fn a_line_that_is_too_long_is_skipped_and_what_follows_is_found() {
+        let line = |letters: usize| entry(&format!("\"{}\"", "x".repeat(letters))).to_line().unwrap();
+        let longest = line(LONGEST - line(0).len());
+        assert_eq!(longest.len(), LONGEST);
+        let longer = line(LONGEST - line(0).len() + 1);
+        assert_eq!(read([longest, longer, line(1)].concat().as_bytes()).len(), 2);
     }
 
     #[test]
@@ -182,7 +161,7 @@ mod tests {
                 Err(io::Error::other("broken"))
             }
         }
-        let mut entries = Entries::new(BufReader::new(Broken));
+        let mut entries = Lines::new(io::BufReader::new(Broken));
         assert!(entries.next().unwrap().is_err());
         assert!(entries.next().is_none());
     }
@@ -211,18 +190,18 @@ mod tests {
         ) {
             let mut bytes = Vec::new();
             for (fields, foreign) in &all {
-                bytes.extend(entry(fields.clone()).to_line(MAX_LINE).unwrap());
+                bytes.extend(entry(&fields.to_string()).to_line().unwrap().into_bytes());
                 bytes.extend(format!("{foreign}\n").bytes());
             }
-            let torn = entry(json!({"torn": "off"})).to_line(MAX_LINE).unwrap();
-            bytes.extend(&torn[..cut.min(torn.len() - 2)]);
+            let torn = entry(r#"{"torn": "off"}"#).to_line().unwrap();
+            bytes.extend(&torn.as_bytes()[..cut.min(torn.len() - 2)]);
             let expected: Vec<Value> = all.into_iter().map(|(fields, _)| fields).collect();
             prop_assert_eq!(read(&bytes), expected);
         }
 
         #[test]
         fn no_bytes_make_the_reader_fail(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(Entries::new(&*bytes).all(|entry| entry.is_ok()));
+            prop_assert!(Lines::new(&*bytes).all(|entry| entry.is_ok()));
         }
     }
 }

@@ -1,23 +1,40 @@
-//! The handle that programs record with, and the thread that writes.
+//! The handle that programs record with.
 
-use std::io;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Serialize;
+use crate::database::OpenError;
+use crate::entry::MAX_LINE;
+use crate::record::{ClockJumped, Facets, Record};
+use crate::writer::{Line, Writer};
 
-use crate::entry::Entry;
-use crate::file::BoundedFile;
-
-/// Lines that wait for the writer; with lines of full length 64 MiB.
-const QUEUE: usize = 64;
+/// Entries that wait for the writer, and the bytes of their fields together.
+const QUEUE: usize = 4096;
+const QUEUE_BYTES: usize = 16 << 20;
 /// How long the last handle waits for what was recorded to be written.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
-/// A disk that fails is complained of this often.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+/// The wall clock is said to have jumped where it and the steady one come apart by more, in milliseconds.
+const JUMP: i64 = 60_000;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of the file; before it would have more, its oldest entries are dropped. SQLite's log beside it comes to
+    /// a few MiB more.
+    pub bytes: u64,
+    /// Entries that are older are dropped.
+    pub age: Duration,
+}
+
+impl Default for Limits {
+    /// 64 MiB and 30 days.
+    fn default() -> Self {
+        Self { bytes: 64 << 20, age: Duration::from_secs(30 * 86_400) }
+    }
+}
 
 /// A journal that is open. Clones share it; when the last one is dropped, what was recorded is written, for which it
 /// waits 3 s at most.
@@ -28,50 +45,102 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct Shared {
+    path: PathBuf,
     /// `None` only while it is dropped.
-    lines: Option<SyncSender<Vec<u8>>>,
-    line_limit: usize,
+    lines: Option<SyncSender<Line>>,
+    waiting_bytes: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
+    opened: Instant,
+    /// What the wall clock is ahead of the steady one, in Unix milliseconds.
+    offset: AtomicI64,
     /// Disconnected when the writer has ended.
     writer: Mutex<Receiver<()>>,
 }
 
 impl Journal {
-    /// Opens the file at `path` or creates it, with mode 0600, and directories that are missing with 0700. It never
-    /// has more than `limit` bytes: before it would, its older half is dropped, for which half the limit is needed
-    /// once more for a moment. Several processes may have it open.
+    /// Opens the file at `path` or creates it, with mode 0600, and directories that are missing with 0700. Several processes
+    /// may have it open. A damaged file is set aside, a new one begun, and both said in the log and in the new journal.
     ///
     /// # Errors
-    /// Where the file cannot be written, or the system gives no thread.
-    pub fn open(path: &Path, limit: u64) -> io::Result<Self> {
-        let file = BoundedFile::open(path, limit)?;
+    /// Where the file cannot be written, a newer program made it, or the system gives no thread.
+    pub fn open(path: &Path, limits: Limits) -> Result<Self, OpenError> {
+        let (mut writer, damage) = Writer::open(path, limits)?;
         let (lines, waiting) = sync_channel(QUEUE);
-        let (alive, writer) = channel();
-        let dropped = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&dropped);
+        let (alive, ended) = channel();
+        let dropped = Arc::clone(&writer.dropped);
+        let waiting_bytes = Arc::clone(&writer.waiting_bytes);
         let work = move || {
-            write(&waiting, file, &count);
+            writer.work(&waiting);
+            // It closes the file, which brings SQLite's log into it.
+            drop(writer);
             drop(alive);
         };
-        std::thread::Builder::new().name("journal".into()).spawn(work)?;
-        let line_limit = BoundedFile::line_limit(limit);
-        let writer = Mutex::new(writer);
-        Ok(Self { shared: Arc::new(Shared { lines: Some(lines), line_limit, dropped, writer }) })
+        let file = |source| OpenError::File { path: path.to_owned(), source };
+        std::thread::Builder::new().name("journal".into()).spawn(work).map_err(file)?;
+        let shared = Shared {
+            path: path.to_owned(),
+            lines: Some(lines),
+            waiting_bytes,
+            dropped,
+            opened: Instant::now(),
+            offset: AtomicI64::new(unix_ms(SystemTime::now())),
+            writer: Mutex::new(ended),
+        };
+        let journal = Self { shared: Arc::new(shared) };
+        if let Some(damage) = damage {
+            journal.record(&crate::record::Damaged::from(&damage));
+        }
+        Ok(journal)
     }
 
-    /// Records an event with the time of now. It waits for nothing: what cannot be taken at once is dropped and
-    /// counted, as is a line longer than [`MAX_LINE`](crate::MAX_LINE) or about half the limit.
-    pub fn record(&self, event: &str, fields: &impl Serialize) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let line = Entry { at_ms, event: event.to_owned(), fields }.to_line(self.shared.line_limit);
-        let taken = match (line, &self.shared.lines) {
-            (Ok(line), Some(lines)) => lines.try_send(line).is_ok(),
-            (Err(error), _) => {
-                tracing::debug!("not recorded: {error}");
-                false
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Records an event with the time of now. It waits for nothing: what cannot be taken at once is dropped and counted, as
+    /// is one whose fields are longer than [`MAX_LINE`].
+    ///
+    /// A wall clock that has jumped by over a minute since the last entry is recorded first.
+    pub fn record<R: Record>(&self, record: &R) {
+        self.record_by(record, SystemTime::now(), self.shared.opened.elapsed());
+    }
+
+    /// Records what happened at another time, in Unix milliseconds: what was read elsewhere and only later.
+    pub fn record_at<R: Record>(&self, at_ms: i64, record: &R) {
+        let line = serde_json::to_string(record).ok().map(|fields| line(record, fields, at_ms));
+        self.queue(line);
+    }
+
+    fn record_by<R: Record>(&self, record: &R, wall: SystemTime, steady: Duration) {
+        let at_ms = unix_ms(wall);
+        let offset = at_ms.saturating_sub(i64::try_from(steady.as_millis()).unwrap_or(i64::MAX));
+        let before = self.shared.offset.load(Ordering::Relaxed);
+        let by_ms = offset.saturating_sub(before);
+        if by_ms.abs() > JUMP {
+            // One of several threads that see it tells of it.
+            let told =
+                self.shared.offset.compare_exchange(before, offset, Ordering::Relaxed, Ordering::Relaxed);
+            if told.is_ok() {
+                self.record_at(at_ms, &ClockJumped { by_ms });
             }
-            (_, None) => false,
+        }
+        self.record_at(at_ms, record);
+    }
+
+    fn queue(&self, line: Option<Line>) {
+        let taken = match (line, &self.shared.lines) {
+            (Some(line), Some(lines)) if line.fields.len() <= MAX_LINE => {
+                let bytes = line.fields.len();
+                let waiting = self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+                let taken = waiting + bytes <= QUEUE_BYTES && lines.try_send(line).is_ok();
+                if !taken {
+                    self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                }
+                taken
+            }
+            _ => false,
         };
         if !taken {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
@@ -82,6 +151,30 @@ impl Journal {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
+    }
+}
+
+fn line<R: Record>(record: &R, fields: String, at_ms: i64) -> Line {
+    let Facets { key, who, outcome, kind, count, took_ms, micro_usd } = record.facets();
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    Line {
+        at_ms,
+        event: R::EVENT,
+        key: owned(key),
+        who: owned(who),
+        outcome: owned(outcome),
+        kind: kind.map(std::borrow::Cow::into_owned),
+        count,
+        took_ms,
+        micro_usd,
+        fields,
+    }
+}
+
+pub(crate) fn unix_ms(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
     }
 }
 
@@ -96,37 +189,32 @@ impl Drop for Shared {
     }
 }
 
-/// Until the queue is empty and has no sender.
-fn write(lines: &Receiver<Vec<u8>>, mut file: BoundedFile, dropped: &AtomicU64) {
-    let mut complained: Option<Instant> = None;
-    for line in lines {
-        let Err(error) = file.append(&line) else { continue };
-        let dropped = dropped.fetch_add(1, Ordering::Relaxed) + 1;
-        if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-            complained = Some(Instant::now());
-            tracing::warn!(dropped, "the journal cannot be written: {error}");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::fs;
 
-    use rustix::fs::{FlockOperation, flock};
-    use serde_json::json;
+    use rusqlite::Connection;
 
     use super::*;
-    use crate::entry::{Entries, MAX_LINE};
+    use crate::record::{Refused, Stopped};
+    use crate::{Find, Reader};
 
-    fn numbers(path: &Path) -> Vec<u64> {
-        Entries::open(path).unwrap().map(|entry| entry.unwrap().read().unwrap()).collect()
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.sqlite");
+        (folder, path)
     }
 
-    fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.jsonl");
-        (folder, path)
+    fn event(number: i64) -> ClockJumped {
+        ClockJumped { by_ms: number }
+    }
+
+    /// In the order of recording.
+    fn numbers(path: &Path) -> Vec<i64> {
+        let mut entries =
+            Reader::open(path).unwrap().find(&Find { limit: 100_000, ..Find::event("clock") }).unwrap();
+        entries.reverse();
+        entries.iter().map(|entry| entry.read::<ClockJumped>().unwrap().by_ms).collect()
     }
 
     fn until(come_about: impl Fn() -> bool) {
@@ -138,81 +226,175 @@ mod tests {
     }
 
     #[test]
-    fn all_clones_write_one_file_and_a_restart_goes_on() {
+    fn what_was_recorded_is_there_in_order_when_the_last_handle_is_dropped() {
         let (_folder, path) = folder();
-        let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
-        for start in [0, 10] {
-            let journal = Journal::open(&path, 1 << 20).unwrap();
-            let clone = journal.clone();
-            journal.record("number", &start);
-            drop(journal);
-            clone.record("number", &(start + 1));
-        }
-        assert_eq!(numbers(&path), [0, 1, 10, 11]);
-        let entry = Entries::open(&path).unwrap().next().unwrap().unwrap();
-        assert_eq!(entry.event, "number");
-        assert!((before..before + 60_000).contains(&u128::from(entry.at_ms)), "{}", entry.at_ms);
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        let clone = journal.clone();
+        (0..1000).for_each(|number| journal.record(&event(number)));
+        drop(journal);
+        clone.record(&event(1000));
+        assert_eq!(clone.dropped(), 0);
+        drop(clone);
+        assert_eq!(numbers(&path), (0..=1000).collect::<Vec<_>>());
     }
 
     #[test]
-    fn a_full_queue_drops_and_counts_and_keeps_nobody_waiting() {
+    fn a_file_that_another_process_holds_delays_nobody_and_loses_only_what_does_not_fit() {
         let (_folder, path) = folder();
-        let journal = Journal::open(&path, 1 << 20).unwrap();
-        // As another process that holds the file would.
-        let other = File::open(&path).unwrap();
-        flock(&other, FlockOperation::LockExclusive).unwrap();
-        (0..100_u64).for_each(|number| journal.record("number", &number));
-        // One more than the queue holds may be in the writer's hands.
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        journal.record(&event(-1));
+        until(|| numbers(&path) == [-1]);
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let all = i64::try_from(QUEUE).unwrap() * 2;
+        (0..all).for_each(|number| journal.record(&event(number)));
         let dropped = journal.dropped();
-        assert!((99 - QUEUE as u64..=100 - QUEUE as u64).contains(&dropped), "{dropped}");
-        flock(&other, FlockOperation::Unlock).unwrap();
+        assert!(dropped > 0, "all of them fitted");
+        other.execute_batch("ROLLBACK").unwrap();
+        let count =
+            || i64::try_from(numbers(&path).len()).unwrap() + i64::try_from(journal.dropped()).unwrap();
+        until(|| count() == all + 1);
         drop(journal);
-        // When the writer takes its one decides which of the later ones finds a place.
-        let kept = numbers(&path);
-        let first: Vec<u64> = (0..QUEUE as u64).collect();
-        assert_eq!(kept[..QUEUE], first);
-        assert_eq!(kept.len() as u64, 100 - dropped);
-        assert!(kept.is_sorted(), "{kept:?}");
+        assert_eq!(numbers(&path)[..2], [-1, 0]);
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_dropped_and_counted() {
+    fn a_full_queue_of_bytes_and_a_too_large_entry_are_dropped_and_counted() {
         let (_folder, path) = folder();
-        for (limit, longest) in [(u64::MAX, MAX_LINE), (1000, 499)] {
-            let journal = Journal::open(&path, limit).unwrap();
-            let frame = Entry { at_ms: 1_800_000_000_000, event: String::new(), fields: "" };
-            let room = longest - frame.to_line(MAX_LINE).unwrap().len();
-            journal.record("", &"x".repeat(room));
-            assert_eq!(journal.dropped(), 0);
-            journal.record("", &"x".repeat(room + 1));
-            assert_eq!(journal.dropped(), 1);
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        let large = |bytes: usize| Stopped { reason: Some("x".repeat(bytes)) };
+        journal.record(&large(MAX_LINE));
+        assert_eq!(journal.dropped(), 1);
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        (0..QUEUE_BYTES / (MAX_LINE / 2) + 1).for_each(|_| journal.record(&large(MAX_LINE / 2)));
+        assert!(journal.dropped() > 1);
+        other.execute_batch("ROLLBACK").unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_costs_entries_and_no_more() {
+        // A file that may not grow is what a full disk is to SQLite.
+        let (_folder, path) = folder();
+        let limits = Limits { bytes: 1 << 20, ..Limits::default() };
+        let journal = Journal::open(&path, limits).unwrap();
+        for _ in 0..2000 {
+            journal.record(&Stopped { reason: Some("x".repeat(2000)) });
+            std::thread::yield_now();
         }
-    }
-
-    #[test]
-    fn a_disk_that_fails_is_counted_and_forgiven() {
-        let (_folder, path) = folder();
-        let journal = Journal::open(&path, 1 << 20).unwrap();
-        journal.record("number", &1);
-        until(|| Entries::open(&path).unwrap().next().is_some());
-        std::fs::remove_file(&path).unwrap();
-        // What takes the file's place cannot be written.
-        std::fs::create_dir(&path).unwrap();
-        journal.record("number", &2);
-        until(|| journal.dropped() == 1);
-        std::fs::remove_dir(&path).unwrap();
-        journal.record("number", &3);
+        until(|| Reader::open(&path).unwrap().newest("stopped").unwrap().is_some());
         drop(journal);
-        assert_eq!(numbers(&path), [3]);
+        let size = fs::metadata(&path).unwrap().len();
+        assert!((1 << 18..=1 << 20).contains(&size), "{size}");
+        let reader = Reader::open(&path).unwrap();
+        assert!(reader.find(&Find { limit: 5000, ..Find::event("stopped") }).unwrap().len() > 100);
+        // What was dropped is still counted by the hour.
+        let counted: u64 = reader.tallies("stopped", 0).unwrap().iter().map(|tally| tally.count).sum();
+        assert!(counted > 1000, "{counted}");
     }
 
     #[test]
-    fn values_that_are_no_json_are_dropped() {
+    fn a_file_that_was_removed_is_begun_anew() {
         let (_folder, path) = folder();
-        let journal = Journal::open(&path, 1 << 20).unwrap();
-        journal.record("pairs", &std::collections::HashMap::from([((1, 2), 3)]));
-        assert_eq!(journal.dropped(), 1);
-        journal.record("pairs", &json!({}));
-        assert_eq!(journal.dropped(), 1);
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        journal.record(&event(1));
+        until(|| numbers(&path) == [1]);
+        for end in ["", "-wal", "-shm"] {
+            fs::remove_file(format!("{}{end}", path.display())).unwrap();
+        }
+        journal.record(&event(2));
+        drop(journal);
+        assert_eq!(numbers(&path), [2]);
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_while_it_is_open_is_set_aside() {
+        let (_folder, path) = folder();
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        (0..200).for_each(|number| journal.record(&event(number)));
+        drop(journal);
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        let length = fs::metadata(&path).unwrap().len();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &vec![0xa5; usize::try_from(length).unwrap()], 0)
+            .unwrap();
+        (0..10).for_each(|number| journal.record(&event(number)));
+        drop(journal);
+        let reader = Reader::open(&path).unwrap();
+        assert!(reader.newest("damaged").unwrap().is_some());
+        assert!(!numbers(&path).is_empty());
+        assert!(fs::exists(format!("{}.damaged", path.display())).unwrap());
+    }
+
+    #[test]
+    fn a_clock_that_jumps_is_recorded_and_the_order_stays() {
+        let (_folder, path) = folder();
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        let begun = SystemTime::now();
+        let second = Duration::from_secs(1);
+        let stopped = Stopped { reason: None };
+        journal.record_by(&stopped, begun + second, second);
+        // It is set back by an hour, then right again, then goes on.
+        journal.record_by(&stopped, begun - 3600 * second, 2 * second);
+        journal.record_by(&stopped, begun + 3 * second, 3 * second);
+        journal.record_by(&stopped, begun + 60 * second, 4 * second);
+        drop(journal);
+        let jumps = numbers(&path);
+        assert_eq!(jumps.len(), 2, "{jumps:?}");
+        assert!((-3_604_000..-3_601_000).contains(&jumps[0]), "{jumps:?}");
+        assert!((3_601_000..3_604_000).contains(&jumps[1]), "{jumps:?}");
+        let entries = Reader::open(&path).unwrap().find(&Find::event("stopped")).unwrap();
+        let times: Vec<i64> = entries.iter().rev().map(|entry| entry.at_ms - unix_ms(begun)).collect();
+        assert_eq!(times, [1000, -3_600_000, 3000, 60_000]);
+    }
+
+    #[test]
+    fn a_clock_far_ahead_drops_no_entry_for_its_age() {
+        let (_folder, path) = folder();
+        let day = Duration::from_secs(86_400);
+        let limits = Limits { age: 2 * day, ..Limits::default() };
+        let journal = Journal::open(&path, limits).unwrap();
+        let now = SystemTime::now();
+        journal.record_at(unix_ms(now - day), &event(1));
+        journal.record_at(unix_ms(now + 365 * day), &event(2));
+        drop(journal);
+        // The next one begins with the clock right again, or still wrong: the file's newest entry is no measure of now.
+        let journal = Journal::open(&path, limits).unwrap();
+        journal.record_at(unix_ms(now - 5 * day), &event(3));
+        journal.record(&event(4));
+        drop(journal);
+        assert_eq!(numbers(&path), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn what_is_too_old_is_dropped() {
+        let (_folder, path) = folder();
+        let day = Duration::from_secs(86_400);
+        let limits = Limits { age: 2 * day, ..Limits::default() };
+        let now = SystemTime::now();
+        let journal = Journal::open(&path, limits).unwrap();
+        journal.record_at(unix_ms(now - 3 * day), &event(1));
+        journal.record_at(unix_ms(now - day), &event(2));
+        drop(journal);
+        drop(Journal::open(&path, limits).unwrap());
+        assert_eq!(numbers(&path), [2]);
+    }
+
+    #[test]
+    fn refusals_count_as_often_as_they_came() {
+        let (_folder, path) = folder();
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        let refused = Refused {
+            reason: "signature".to_owned(),
+            claimed: Some("5V".to_owned()),
+            count: 40,
+            detail: None,
+        };
+        journal.record(&refused);
+        journal.record(&refused);
+        drop(journal);
+        let tallies = Reader::open(&path).unwrap().tallies("refused", 0).unwrap();
+        assert_eq!(tallies.iter().map(|tally| tally.count).sum::<u64>(), 80);
+        assert_eq!((tallies[0].who.as_str(), tallies[0].outcome.as_str()), ("5V", "signature"));
     }
 }
