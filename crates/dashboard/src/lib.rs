@@ -1,1 +1,10 @@
-//! The operator's page.
+//! The operator's page: what the miners of this host did, what they earned, what they need.
+//!
+//! Everything is read from the miners' journals ([`Sources`]); [`Now`] is how things stand this moment, the live answers of
+//! running miners included. Alerts are judged from it, and it is shown on the page and in the terminal.
+
+mod now;
+mod sources;
+
+pub use now::{Connection, Counts, Last, MinerNow, Now, Queue, Run};
+pub use sources::{Miner, SourceError, Sources};

@@ -13,7 +13,7 @@ pub struct TaskStep {
     pub modality: String,
     /// The hotkey (ss58) of the validator that asked.
     pub validator: String,
-    /// What happened: `accepted`, `call`, `submitted`, `fetched`, `checked`, `retry`, `doubt`, `postponed`, `failed`, `try`,
+    /// What happened: `accepted`, `call`, `submitted`, `fetched`, `checked`, `retry`, `doubt`, `postponed`, `given_up`, `try`,
     /// `answered`, `expired`, `orphaned` or `redeliver`.
     pub step: String,
     /// The state that it led to, as `/status` names it.
