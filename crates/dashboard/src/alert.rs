@@ -10,6 +10,7 @@ mod rules;
 mod watch;
 
 pub use facts::{Anchor, Disk, Facts};
+pub(crate) use judge::span;
 pub use judge::{Alert, RULES, judge};
 pub use message::{Message, Webhook, WebhookError};
 pub use rules::{DEFAULT_RULES, Form, Rules, RulesError};

@@ -6,6 +6,7 @@
 pub mod alert;
 mod now;
 mod sources;
+pub mod top;
 
 pub use now::{Connection, Counts, Last, MinerNow, Now, Queue, Run};
 pub use sources::{Miner, SourceError, Sources};

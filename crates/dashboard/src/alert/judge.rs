@@ -337,7 +337,7 @@ fn usd(micro: u64) -> String {
 }
 
 /// A length of time in the largest unit that says enough.
-pub(super) fn span(ms: i64) -> String {
+pub(crate) fn span(ms: i64) -> String {
     match ms {
         ..MINUTE_MS => format!("{} s", ms / 1000),
         MINUTE_MS..HOUR_MS => format!("{} min", ms / MINUTE_MS),

@@ -37,6 +37,7 @@ fn facts() -> Facts {
         }),
         queue: None,
         day: Counts::default(),
+        hours: [(0, 0); 24],
         chain: Some(Chain { netuid: 44, uid: Some(3), ..Chain::default() }),
         chain_ms: Some(NOW),
         figures: BTreeMap::new(),
@@ -224,7 +225,7 @@ fn a_journal_in_trouble() {
     assert_eq!(damaged(DAY_MS), [""; 0]);
     let dropped = |count: f64| {
         told(|facts| {
-            drop(private(facts).0.figures.insert("adit_private_journal_dropped_total".to_owned(), count))
+            private(facts).0.figures.insert("adit_private_journal_dropped_total".to_owned(), count);
         })
     };
     assert_eq!(dropped(0.0), [""; 0]);
