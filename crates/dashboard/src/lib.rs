@@ -4,7 +4,11 @@
 //! running miners included. Alerts are judged from it, and it is shown on the page and in the terminal.
 
 mod now;
+mod page;
+mod server;
 mod sources;
 
 pub use now::{Connection, Counts, Last, MinerNow, Now, Queue, Run};
+pub use page::Shown;
+pub use server::{Alerts, Config, Program, Server, StartError, TOKEN_FILE, Token, TokenError};
 pub use sources::{Miner, SourceError, Sources};
