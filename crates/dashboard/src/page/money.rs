@@ -117,7 +117,7 @@ struct Spend {
 
 pub(crate) async fn show(State(shared): State<Shared>, visit: Visit) -> Response {
     let range = Range::of(&visit.query, 2);
-    let from_ms = range.from_ms(visit.now_ms);
+    let from_ms = range.begins_ms(visit.now_ms);
     let reading = shared.sources.read(MINER, move |reader| {
         let tallies = reader.tallies("task", from_ms)?;
         let delivered =

@@ -118,7 +118,7 @@ fn alerts_part(alerts: &[Shown], now_ms: i64) -> Markup {
                     li.urgent[alert.urgent] {
                         p { span.mark.(if alert.urgent { "bad" } else { "fair" }) { span aria-hidden="true" { (if alert.urgent { "✗" } else { "!" }) } " " (if alert.urgent { "urgent" } else { "notice" }) }
                             " " strong { (quoted(&alert.text)) }
-                            @if let Some(since) = alert.since_ms { span.since { " since " (text::time(now_ms, since)) } } }
+                            @if let Some(since) = alert.since_ms { span.since { ", it began " (text::time(now_ms, since)) } } }
                         p.todo { (quoted(&alert.todo)) }
                     }
                 } }
@@ -261,7 +261,7 @@ fn day(now: &MinerNow, tallies: &[Tally], now_ms: i64) -> Markup {
                 strong data-refused=(day.refused) { (text::count(day.refused)) } " refused at the gate"
                 @if day.micro_usd > 0 { ", " (text::usd(day.micro_usd)) " spent" }
             }
-            (plot::bars(&format!("{} by the hour: good and bad", now.miner.title()), &bars, 84.0, None, &|value| format!("{value:.0}")))
+            (plot::bars(&format!("{} by the hour: good and bad", now.miner.title()), &bars, 140.0, None, &|value| format!("{value:.0}")))
         }
     }
 }

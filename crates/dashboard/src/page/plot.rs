@@ -52,11 +52,8 @@ pub(crate) fn bars(
             g {
                 title { (bar.hint) }
                 rect.touch x=(n(left)) y="0" width=(n(step)) height=(n(base)) {}
-                @let mut bottom = base;
-                @for (class, value) in bar.parts.iter().filter(|part| part.1 > 0.0) {
-                    @let tall = up(*value).max(1.0);
-                    @let _ = { bottom -= tall };
-                    rect.(class) x=(n(left + step * 0.14)) y=(n(bottom)) width=(n(step * 0.72)) height=(n(tall)) rx="1" {}
+                @for (class, y, tall) in stack(&bar.parts, base, &up) {
+                    rect.(class) x=(n(left + step * 0.14)) y=(n(y)) width=(n(step * 0.72)) height=(n(tall)) rx="1" {}
                 }
             }
             @if !bar.label.is_empty() {
@@ -70,6 +67,18 @@ pub(crate) fn bars(
         }
     };
     drawing(title, "bars", height, &inside)
+}
+
+/// Where each part of a bar is: its class, upper edge and height.
+fn stack(parts: &[(&'static str, f64)], base: f64, up: &dyn Fn(f64) -> f64) -> Vec<(&'static str, f64, f64)> {
+    let mut bottom = base;
+    let mut stack = Vec::with_capacity(parts.len());
+    for (class, value) in parts.iter().filter(|part| part.1 > 0.0) {
+        let tall = up(*value).max(1.0);
+        bottom -= tall;
+        stack.push((*class, bottom, tall));
+    }
+    stack
 }
 
 /// A line through points, from the left to the right.

@@ -55,8 +55,8 @@ pub(crate) fn since(now_ms: i64, at_ms: i64) -> String {
 /// Milliseconds, with a unit that suits.
 pub(crate) fn millis(ms: u64) -> String {
     match ms {
-        ..1000 => format!("{ms} ms"),
-        ..60_000 => format!("{}.{:02} s", ms / 1000, ms % 1000 / 10),
+        0..1000 => format!("{ms} ms"),
+        1000..60_000 => format!("{}.{:02} s", ms / 1000, ms % 1000 / 10),
         _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
     }
 }
@@ -64,8 +64,8 @@ pub(crate) fn millis(ms: u64) -> String {
 /// Microseconds, with a unit that suits.
 pub(crate) fn micros(us: u64) -> String {
     match us {
-        ..1000 => format!("{us} µs"),
-        ..10_000 => format!("{}.{:02} ms", us / 1000, us % 1000 / 10),
+        0..1000 => format!("{us} µs"),
+        1000..10_000 => format!("{}.{:02} ms", us / 1000, us % 1000 / 10),
         _ => millis(us / 1000),
     }
 }
@@ -73,9 +73,9 @@ pub(crate) fn micros(us: u64) -> String {
 /// Bytes, with a unit that suits.
 pub(crate) fn bytes(bytes: u64) -> String {
     match bytes {
-        ..1024 => format!("{bytes} B"),
-        ..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        ..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
         _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
     }
 }
@@ -102,7 +102,7 @@ pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -51,7 +51,7 @@ impl Range {
         found.unwrap_or(RANGES[otherwise])
     }
 
-    pub(super) fn from_ms(self, now_ms: i64) -> i64 {
+    pub(super) fn begins_ms(self, now_ms: i64) -> i64 {
         now_ms.saturating_sub((self.hours - 1) * HOUR_MS)
     }
 
@@ -108,7 +108,7 @@ impl Who {
 
 pub(crate) async fn show(State(shared): State<Shared>, visit: Visit) -> Response {
     let range = Range::of(&visit.query, 0);
-    let from_ms = range.from_ms(visit.now_ms);
+    let from_ms = range.begins_ms(visit.now_ms);
     let (mut all, mut problems) = (All::new(), Vec::new());
     for (miner, event) in [(Miner::PrivateTrack, "challenge"), (Miner::Generative, "task")] {
         let reading = shared.sources.read(miner, move |reader| {

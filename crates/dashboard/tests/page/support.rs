@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -213,8 +212,4 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 /// All ids of the rows of a page's table.
 pub(crate) fn ids(page: &str) -> Vec<i64> {
     page.split("<tr data-id=\"").skip(1).map(|row| row.split('"').next().unwrap().parse().unwrap()).collect()
-}
-
-pub(crate) fn exists(path: &Path) -> bool {
-    path.exists()
 }
