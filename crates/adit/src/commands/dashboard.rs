@@ -99,7 +99,8 @@ fn serve(env: &Environment, args: &ServePage) -> Result<ExitCode, Failure> {
 
 /// On a terminal with the token, which must not get into a log.
 fn say_where(server: &Server, folder: &std::path::Path) {
-    tracing::info!("The page of {} listens on http://{}", folder.display(), server.address());
+    tracing::info!("Journals: {}", folder.display());
+    tracing::info!("Listening on http://{}", server.address());
     if io::stdout().is_terminal() {
         println!("The operator's page: {}", server.login_link());
         println!("Whoever has this address can press its buttons. Ctrl-C ends the page; the miners run on.");

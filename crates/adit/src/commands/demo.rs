@@ -4,6 +4,7 @@
 
 mod generative;
 mod models;
+mod page;
 mod provenance;
 mod turbo_vision;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use adit_auth::{Dialect, GateConfig, Policy, StakeGate};
 use adit_chain::StakeSource;
 use adit_http_server::ClipHost;
+use adit_journal::{PRIVATE_TRACK, Place};
 use adit_keys::{Hotkey, Keypair};
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client};
@@ -42,7 +44,8 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
     let ffmpeg = PathBuf::from(env.required(&var::FFMPEG)?);
     let python = env.path(&var::PYTHON)?.unwrap_or_else(python_program);
     block_on(async {
-        let stage = Stage::set(&ffmpeg).await?;
+        let journals = page::Journals::new(env)?;
+        let stage = Stage::set(&ffmpeg, journals.place(PRIVATE_TRACK)).await?;
         println!(
             "Subnet 44, private track: a drawn match of {} s ({} actions), H.264, fetched over HTTP.\n\
              The miner checks signatures and stake; each challenge is signed as one kind of sender signs it.\n",
@@ -70,6 +73,7 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
         let chute_passed = turbo_vision::show(env, &python).await?;
         let rehearsed = shown.iter().all(|(_, report)| report.passed());
         let passed = rehearsed && alike && judged_right && credited && chute_passed;
+        journals.show()?;
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
@@ -82,10 +86,11 @@ struct Stage {
     stakes: PathBuf,
     seed: [u8; 32],
     miner: Hotkey,
+    journal: Place,
 }
 
 impl Stage {
-    async fn set(ffmpeg: &Path) -> Result<Self, Failure> {
+    async fn set(ffmpeg: &Path, journal: Place) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().map_err(Failure::new)?;
         let clip = folder.path().join("match.mp4");
         let drawn = Match::new(SEED, FORMAT);
@@ -98,7 +103,7 @@ impl Stage {
         let stakes = folder.path().join("stakes.json");
         let table = HashMap::from([(Keypair::from_seed(&seed).hotkey().to_string(), STAKE)]);
         std::fs::write(&stakes, serde_json::json!(table).to_string()).map_err(Failure::new)?;
-        Ok(Self { folder, clip, truth, stakes, seed, miner: Keypair::generate().hotkey() })
+        Ok(Self { folder, clip, truth, stakes, seed, miner: Keypair::generate().hotkey(), journal })
     }
 
     /// Rehearses, and prints what became of it.
@@ -135,7 +140,7 @@ impl Stage {
             mode: Wanted::SoccerActions,
             predictor,
             ffmpeg: ffmpeg.to_owned(),
-            journal: None,
+            journal: Some(self.journal.clone()),
             image: None,
         };
         let server = Server::bind(config).await?;

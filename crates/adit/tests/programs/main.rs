@@ -18,6 +18,7 @@ mod generator;
 mod generator_kills;
 mod image;
 mod model;
+mod operators_page;
 mod printed;
 mod process;
 mod serve;

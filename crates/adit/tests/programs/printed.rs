@@ -83,8 +83,9 @@ fn a_truth_file_of_another_shape_is_said_with_an_example() {
 /// The whole way, twice: match, server, all senders, score and spot check; and each model in ONNX three ways.
 #[test]
 fn the_demo_passes() {
+    let folder = tempfile::tempdir().unwrap();
     let mut demo = program("adit");
-    demo.arg("demo");
+    demo.arg("demo").env("ADIT_DATA_DIR", folder.path());
     let python = std::env::var_os("ADIT_TEST_OIP_PYTHON");
     if let Some(python) = &python {
         demo.env("ADIT_PYTHON", python);
@@ -103,4 +104,25 @@ fn the_demo_passes() {
     if python.is_some() {
         assert_eq!(summary.matches("the same\n").count(), 4, "{summary}");
     }
+
+    // The page is there, with these challenges, after the demo has ended.
+    let page = text.split_once("operator's page:").unwrap().1;
+    let word =
+        |before: &str| page.split_once(before).unwrap().1.split(['`', '\n', ' ']).next().unwrap().to_owned();
+    let pid = rustix::process::Pid::from_raw(word("`kill ").parse().unwrap()).unwrap();
+    let shown = http_get(&format!("http://{}challenges.json", word("http://")));
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let rows: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let answered = rows.as_array().unwrap().iter().filter(|row| row["outcome"] == "answered").count();
+    assert!(answered >= 12, "{shown}");
+}
+
+fn http_get(url: &str) -> String {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = adit_outbound::Client::new(adit_outbound::AddressGuard::unrestricted()).unwrap();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let answer = client.get(url, &adit_outbound::Limits::new(deadline, 1 << 20)).await.unwrap();
+        String::from_utf8(answer.bytes().await.unwrap().to_vec()).unwrap()
+    })
 }
