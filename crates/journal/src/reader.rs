@@ -271,9 +271,10 @@ impl Reader {
     /// # Errors
     /// What the file says.
     pub fn size(&self) -> Result<Size, ReadError> {
-        let query = "SELECT coalesce(max(id) - min(id) + 1, 0), \
+        // Either end alone is looked up; both in one aggregate would read every entry.
+        let query = "SELECT coalesce((SELECT max(id) FROM entries) - (SELECT min(id) FROM entries) + 1, 0), \
              (SELECT at_ms FROM entries ORDER BY id LIMIT 1), \
-             (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size) FROM entries";
+             (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)";
         let size = self.connection.query_row(query, [], |row| {
             Ok(Size {
                 entries: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
