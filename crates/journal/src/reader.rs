@@ -387,4 +387,31 @@ mod tests {
         assert_eq!((size.entries, size.oldest_ms), (20, Some(0)));
         assert!(size.bytes >= 8192);
     }
+
+    /// The other process of the next test.
+    #[test]
+    #[ignore = "the next test runs it in another process"]
+    fn another_process_records() {
+        let path = PathBuf::from(std::env::var_os("JOURNAL_OF_ANOTHER").unwrap());
+        Journal::open(&path, Limits::default()).unwrap().record(&Stopped { reason: None });
+    }
+
+    #[test]
+    fn what_another_process_recorded_is_read_after_that_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.sqlite");
+        drop(Journal::open(&path, Limits::default()).unwrap());
+        let reader = Reader::open(&path).unwrap();
+        for count in 1..4 {
+            assert!(reader.is_current());
+            // A process that is the last to have the file open takes SQLite's log away: it must see that this one has it.
+            let ended = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--ignored", "--exact", "reader::tests::another_process_records"])
+                .env("JOURNAL_OF_ANOTHER", &path)
+                .output()
+                .unwrap();
+            assert!(ended.status.success());
+            assert_eq!(reader.find(&Find::event("stopped")).unwrap().len(), count);
+        }
+    }
 }
