@@ -1,6 +1,6 @@
 //! The file: its tables, and what is done about one that is damaged.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -210,20 +210,25 @@ fn make(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    let metadata = file.metadata()?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made.map(drop),
+    }
+    // One that is there is not opened here: to close it would take this process's locks from SQLite, by which other
+    // processes know that it is in use.
+    let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
     }
     if metadata.permissions().mode() & 0o077 != 0 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
     }
     Ok(())
 }
 
-/// Which file is at the path: SQLite would go on with one that was removed.
+/// Which file is at the path: SQLite would go on with one that was removed. It is not opened, for the sake of its locks.
 pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
-    let metadata = File::open(path).and_then(|file| file.metadata()).ok()?;
+    let metadata = fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 

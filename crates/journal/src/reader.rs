@@ -271,9 +271,10 @@ impl Reader {
     /// # Errors
     /// What the file says.
     pub fn size(&self) -> Result<Size, ReadError> {
-        let query = "SELECT coalesce(max(id) - min(id) + 1, 0), \
+        // Either end alone is looked up; both in one aggregate would read every entry.
+        let query = "SELECT coalesce((SELECT max(id) FROM entries) - (SELECT min(id) FROM entries) + 1, 0), \
              (SELECT at_ms FROM entries ORDER BY id LIMIT 1), \
-             (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size) FROM entries";
+             (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)";
         let size = self.connection.query_row(query, [], |row| {
             Ok(Size {
                 entries: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
@@ -385,5 +386,32 @@ mod tests {
         let size = Reader::open(&path).unwrap().size().unwrap();
         assert_eq!((size.entries, size.oldest_ms), (20, Some(0)));
         assert!(size.bytes >= 8192);
+    }
+
+    /// The other process of the next test.
+    #[test]
+    #[ignore = "the next test runs it in another process"]
+    fn another_process_records() {
+        let path = PathBuf::from(std::env::var_os("JOURNAL_OF_ANOTHER").unwrap());
+        Journal::open(&path, Limits::default()).unwrap().record(&Stopped { reason: None });
+    }
+
+    #[test]
+    fn what_another_process_recorded_is_read_after_that_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.sqlite");
+        drop(Journal::open(&path, Limits::default()).unwrap());
+        let reader = Reader::open(&path).unwrap();
+        for count in 1..4 {
+            assert!(reader.is_current());
+            // A process that is the last to have the file open takes SQLite's log away: it must see that this one has it.
+            let ended = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--ignored", "--exact", "reader::tests::another_process_records"])
+                .env("JOURNAL_OF_ANOTHER", &path)
+                .output()
+                .unwrap();
+            assert!(ended.status.success());
+            assert_eq!(reader.find(&Find::event("stopped")).unwrap().len(), count);
+        }
     }
 }
