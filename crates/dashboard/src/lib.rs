@@ -3,8 +3,10 @@
 //! Everything is read from the miners' journals ([`Sources`]); [`Now`] is how things stand this moment, the live answers of
 //! running miners included. Alerts are judged from it, and it is shown on the page and in the terminal.
 
+pub mod alert;
 mod now;
 mod sources;
+pub mod top;
 
 pub use now::{Connection, Counts, Last, MinerNow, Now, Queue, Run};
 pub use sources::{Miner, SourceError, Sources};
