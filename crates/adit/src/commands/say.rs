@@ -130,7 +130,7 @@ impl Say {
     pub(crate) fn end(mut self, failure: Option<&Failure>) {
         if let Some(failure) = failure {
             let (what, hint) = failure.parts();
-            self.tell_journal(self.step, false, &what);
+            self.tell_journal(self.step, false, what);
             let step = self.step.name();
             if self.json {
                 let facts = json!({"error": what, "hint": hint});
