@@ -4,6 +4,7 @@
 //! running miners included. Alerts are judged from it, and it is shown on the page and in the terminal.
 
 pub mod alert;
+pub mod metrics;
 mod now;
 mod page;
 mod server;

@@ -38,7 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn measure(name: &str, database: Address, folder: &Path) -> Result<(), Box<dyn Error>> {
     let output_dir = folder.join("media");
-    let store = Store::open(Config { database, output_dir, queue: QUEUED, daily_budget: None }).await?;
+    let store =
+        Store::open(Config { database, output_dir, queue: QUEUED, daily_budget: None, journal: None })
+            .await?;
     let mut accepting = JoinSet::new();
     for number in 0..QUEUED {
         let store = store.clone();

@@ -40,18 +40,47 @@ struct Entry {
     result: Judged,
 }
 
+/// As much of a verdict's fields as is told.
 #[derive(Deserialize)]
 struct Judged {
+    #[serde(default)]
     refused_for: Option<String>,
+    /// The organisation that signed.
+    cert_issuer: Option<String>,
+    /// The program that made the file.
+    issuer: Option<String>,
+}
+
+/// What a validator would say of media, in words.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Accepted(String),
+    /// Why.
+    Refused(String),
+}
+
+impl From<Judged> for Verdict {
+    fn from(judged: Judged) -> Self {
+        if let Some(why) = judged.refused_for {
+            return Self::Refused(why);
+        }
+        let mut words = "accepted".to_owned();
+        for (what, who) in [(", signed by ", judged.cert_issuer), (", made by ", judged.issuer)] {
+            if let Some(who) = who {
+                words.extend([what, &who]);
+            }
+        }
+        Self::Accepted(words)
+    }
 }
 
 impl Checker {
-    /// Why a validator that sent its challenge at `sent_at` would refuse these media. `Err` is no word against them.
-    pub(crate) async fn refusal(
+    /// What a validator that sent its challenge at `sent_at` would say of these media. `Err` is no word against them.
+    pub(crate) async fn verdict(
         &self,
         file: PathBuf,
         sent_at: Option<DateTime<Utc>>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Verdict, String> {
         match self {
             Self::Here(verifiers) => {
                 let verifiers = verifiers.clone();
@@ -63,23 +92,22 @@ impl Checker {
     }
 }
 
-fn here(
-    verifiers: &[Verifier],
-    file: &Path,
-    sent_at: Option<DateTime<Utc>>,
-) -> Result<Option<String>, String> {
+fn here(verifiers: &[Verifier], file: &Path, sent_at: Option<DateTime<Utc>>) -> Result<Verdict, String> {
+    let mut accepted = Verdict::Accepted("accepted".to_owned());
     for verifier in verifiers {
         let verdict = verifier.verify_file(file).map_err(|error| error.to_string())?;
         let stale = || verdict.freshness(Utc::now(), sent_at).err().map(|stale| stale.to_string());
         if let Some(why) = verdict.refusal.as_ref().map(ToString::to_string).or_else(stale) {
-            return Ok(Some(why));
+            return Ok(Verdict::Refused(why));
         }
+        let judged: Judged = serde_json::from_value(verdict.reported()).map_err(|error| error.to_string())?;
+        accepted = judged.into();
     }
-    Ok(None)
+    Ok(accepted)
 }
 
 impl Program {
-    async fn ask(&self, file: &Path, sent_at: Option<DateTime<Utc>>) -> Result<Option<String>, String> {
+    async fn ask(&self, file: &Path, sent_at: Option<DateTime<Utc>>) -> Result<Verdict, String> {
         let mut command = Command::new(&self.path);
         command.arg0(&self.name).args(["generator", "verify-c2pa", "--json"]);
         if let Some(sent_at) = sent_at {
@@ -90,13 +118,17 @@ impl Program {
         let answer = timeout(PATIENCE, command.output()).await;
         let answer = answer.map_err(|_| format!("no verdict within {} s", PATIENCE.as_secs()))?;
         let answer = answer.map_err(|error| format!("{}: {error}", self.path.display()))?;
+        let entries = || serde_json::from_slice::<Vec<Entry>>(&answer.stdout);
         match answer.status.code() {
-            Some(0) => Ok(None),
+            // The word that counts is the exit code; what it prints makes it clearer.
+            Some(0) => {
+                let last = entries().ok().and_then(|mut entries| entries.pop());
+                Ok(last.map_or_else(|| Verdict::Accepted("accepted".to_owned()), |entry| entry.result.into()))
+            }
             Some(1) => {
-                let entries: Vec<Entry> = serde_json::from_slice(&answer.stdout)
-                    .map_err(|error| format!("the verdict cannot be read: {error}"))?;
+                let entries = entries().map_err(|error| format!("the verdict cannot be read: {error}"))?;
                 let why = entries.into_iter().find_map(|entry| entry.result.refused_for);
-                Ok(Some(why.unwrap_or_else(|| "refused without a reason".to_owned())))
+                Ok(Verdict::Refused(why.unwrap_or_else(|| "refused without a reason".to_owned())))
             }
             _ => Err(format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.stderr).trim())),
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_auth::epistula::{GateConfig, MIN_STAKE, Policy};
 use adit_chain::{ChainStakes, EndpointError, Endpoints, FollowError, Netuid, StakeSource, stake_file};
+use adit_journal::{GENERATIVE, Place};
 use adit_keys::Hotkey;
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_settings::{Environment, SettingError, Var, var};
@@ -35,7 +36,7 @@ pub struct Config {
     pub stakes: StakeSource,
     /// The chain on which the miner is registered and published.
     pub chain: ChainConfig,
-    /// Tasks and media.
+    /// Tasks and media. Its journal is the miner's, when that is open.
     pub store: task::Config,
     /// Who makes pictures and videos.
     pub services: Services,
@@ -43,6 +44,8 @@ pub struct Config {
     pub rules: Rules,
     /// Which addresses webhooks may be at.
     pub webhooks: AddressGuard,
+    /// Where what happens is recorded; `None` for nowhere.
+    pub journal: Option<Place>,
 }
 
 /// The miner's place on chain.
@@ -156,6 +159,7 @@ impl Config {
                 save_locally: env.toggle(&var::SAVE_LOCALLY)?,
             },
             webhooks,
+            journal: Place::from_settings(env, GENERATIVE)?,
         })
     }
 }
@@ -211,6 +215,7 @@ fn store(env: &Environment) -> Result<task::Config, ConfigError> {
         output_dir,
         queue: count(env, &var::TASK_QUEUE, 1_000_000)?,
         daily_budget,
+        journal: None,
     })
 }
 

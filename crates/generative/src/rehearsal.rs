@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use adit_auth::StakeTable;
 use adit_auth::epistula::{self, Gate, GateConfig, MIN_STAKE, Policy};
 use adit_http_server::{ListenError, Server as HttpServer};
+use adit_journal::Refusals;
 use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, AllowListError, Client, FetchError, Limits};
 use axum::Router;
@@ -172,6 +173,7 @@ pub async fn rehearse(plan: Plan) -> Result<Vec<Attempt>, RehearsalError> {
         output_dir: plan.output_dir,
         queue: 1000,
         daily_budget: plan.budget,
+        journal: None,
     })
     .await?;
     let about = About {
@@ -192,6 +194,8 @@ pub async fn rehearse(plan: Plan) -> Result<Vec<Attempt>, RehearsalError> {
         daily_budget: plan.budget,
         about,
         started: Instant::now(),
+        journal: None,
+        refusals: Refusals::default(),
     };
     let server = HttpServer::bind(loopback, head_timeout).await?;
     let miner_url = format!("http://{}", server.address());
@@ -389,6 +393,7 @@ mod tests {
             output_dir: folder.path().join("media"),
             queue: 1,
             daily_budget: None,
+            journal: None,
         });
         let store = store.await.unwrap();
         let request = Request {

@@ -6,12 +6,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use adit_auth::epistula::Gate;
-use adit_chain::{FollowError, Follower};
+use adit_chain::{FollowError, Follower, Netuid};
 use adit_http_server::{ListenError, Server as HttpServer};
+use adit_journal::record::{Started, Stopped};
+use adit_journal::{Place, Refusals};
 use adit_keys::Keypair;
 use adit_outbound::{Client, FetchError};
 use adit_settings::var;
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Modality;
 use crate::check::Checker;
@@ -75,6 +78,7 @@ pub struct Server {
     worker: Arc<Worker>,
     presence: Presence,
     following: Follower,
+    netuid: Netuid,
 }
 
 impl Server {
@@ -82,7 +86,7 @@ impl Server {
     ///
     /// # Errors
     /// Anything that would otherwise fail on the first request.
-    pub async fn bind(config: Config, pair: Keypair, checker: Checker) -> Result<Self, StartError> {
+    pub async fn bind(mut config: Config, pair: Keypair, checker: Checker) -> Result<Self, StartError> {
         let http = HttpServer::bind(config.listen, config.head_timeout).await?;
         let pair = Arc::new(pair);
         let gate = Arc::new(Gate::new(config.gate));
@@ -93,10 +97,16 @@ impl Server {
             Some(budget) => tracing::info!("Budget: {budget} a day"),
             None => tracing::warn!("Budget: no limit (MINER_DAILY_BUDGET_USD)"),
         }
+        let journal = config.journal.as_ref().and_then(Place::open);
+        if let Some(journal) = &journal {
+            tracing::info!("Journal: {}", journal.path().display());
+        }
+        config.store.journal.clone_from(&journal);
         let store = Store::open(config.store).await?;
         say_services(&config.services);
         let following = Follower::start(gate.stakes_in_force(), config.stakes)?;
         let uid = Arc::new(OnceLock::new());
+        let netuid = config.chain.netuid;
         let presence = Presence::new(config.chain, Arc::clone(&pair), http.address(), Arc::clone(&uid))?;
         let about = About {
             uid,
@@ -114,8 +124,10 @@ impl Server {
             daily_budget,
             about,
             started: Instant::now(),
+            journal,
+            refusals: Refusals::default(),
         };
-        Ok(Self { http, miner: Arc::new(miner), worker: Arc::new(worker), presence, following })
+        Ok(Self { http, miner: Arc::new(miner), worker: Arc::new(worker), presence, following, netuid })
     }
 
     /// Address and port in use.
@@ -134,6 +146,9 @@ impl Server {
     /// [`StartError::Absent`] where the chain says that there is nothing to mine; [`StartError::Worker`] where a part
     /// of the worker is gone; what the database says at the end.
     pub async fn serve(self, ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        if let Some(journal) = &self.miner.journal {
+            journal.record(&self.started());
+        }
         let (stopping, stopped) = watch::channel(false);
         let until_stopped = || {
             let mut stopped = stopped.clone();
@@ -153,20 +168,81 @@ impl Server {
             stopping.send_replace(true);
             ended
         };
-        let (ended, (), ()) = tokio::join!(ending, serving, working);
+        let telling = tell_refusals(&self.miner, until_stopped());
+        let (ended, (), (), ()) = tokio::join!(ending, serving, working, telling);
         drop(self.following);
-        self.miner.store.clone().close().await?;
+        let closed = self.miner.store.clone().close().await;
+        let ended = ended.and(closed.map_err(StartError::from));
+        if let Some(journal) = &self.miner.journal {
+            journal.record(&Stopped { reason: ended.as_ref().err().map(ToString::to_string) });
+        }
         ended
+    }
+
+    /// What the journal is told at the start.
+    fn started(&self) -> Started {
+        let miner = &self.miner;
+        let mut works_by = Vec::new();
+        let mut warnings = Vec::new();
+        for modality in Modality::ALL {
+            let words = format!("{}: {}", name(modality), miner.services.in_words(modality));
+            if let Slot::Unusable(_) = miner.services.slot(modality) {
+                warnings.push(words.clone());
+            }
+            works_by.push(words);
+        }
+        if Modality::ALL.iter().all(|modality| matches!(miner.services.slot(*modality), Slot::Off)) {
+            warnings.push("there is no service, so every task is refused".to_owned());
+        }
+        if miner.daily_budget.is_none() {
+            warnings.push("what paid calls cost a day has no limit".to_owned());
+        }
+        if miner.gate.as_ref().is_some_and(|gate| gate.policy().min_stake.is_none()) {
+            warnings.push("callers are not judged by their stake".to_owned());
+        }
+        Started {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            address: self.address().to_string(),
+            hotkey: Some(miner.about.hotkey.clone()),
+            netuid: Some(self.netuid.0),
+            works_by,
+            image: None,
+            daily_budget_micro_usd: miner.daily_budget.map(|budget| budget.0),
+            warnings,
+        }
+    }
+}
+
+/// Records who was refused, a minute's at once, until there can be no more.
+async fn tell_refusals(miner: &Miner, stopped: impl Future<Output = ()>) {
+    let Some(journal) = &miner.journal else { return };
+    let minutes = async {
+        let mut minutes = interval(Refusals::EVERY);
+        minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            minutes.tick().await;
+            miner.refusals.flush(journal);
+        }
+    };
+    tokio::select! {
+        () = minutes => {}
+        () = stopped => {}
+    }
+    miner.refusals.flush(journal);
+}
+
+fn name(modality: Modality) -> &'static str {
+    match modality {
+        Modality::Image => "Pictures",
+        Modality::Video => "Videos",
     }
 }
 
 /// Who makes what, so that what is configured but of no use is seen at the start and not by the rewards.
 fn say_services(services: &Services) {
     for modality in Modality::ALL {
-        let what = match modality {
-            Modality::Image => "Pictures",
-            Modality::Video => "Videos",
-        };
+        let what = name(modality);
         let words = services.in_words(modality);
         match services.slot(modality) {
             Slot::Ready(_) | Slot::Off => tracing::info!("{what}: {words}"),
@@ -181,7 +257,8 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use adit_auth::epistula::{GateConfig, Policy};
-    use adit_chain::{Endpoints, Netuid, StakeSource};
+    use adit_chain::{Endpoints, StakeSource};
+    use adit_journal::{Entry, Limits, Reader};
     use adit_outbound::AddressGuard;
     use adit_settings::Environment;
     use tokio::time::timeout;
@@ -219,6 +296,7 @@ mod tests {
                 output_dir: folder.path().join("media"),
                 queue: 1,
                 daily_budget: None,
+                journal: None,
             },
             services: Services::from_environment(&environment, SystemTime::now()).unwrap(),
             rules: Rules {
@@ -229,6 +307,7 @@ mod tests {
                 save_locally: false,
             },
             webhooks: AddressGuard::public_only(),
+            journal: Some(Place { path: folder.path().join("journal.sqlite"), limits: Limits::default() }),
         };
         Server::bind(config, pair, Checker::Here(Vec::new())).await.unwrap()
     }
@@ -245,12 +324,31 @@ mod tests {
         let error = ended.unwrap_err();
         assert!(matches!(error, StartError::Worker), "{error}");
         assert!(error.hint().unwrap().contains("start it again"));
+        let stopped: Stopped = newest(&folder, "stopped").read().unwrap();
+        assert_eq!(stopped.reason, Some(error.to_string()));
     }
 
     #[tokio::test]
     async fn a_miner_that_is_told_to_stop_ends_well() {
         let folder = tempfile::tempdir().unwrap();
         let server = server(&folder).await;
+        let address = server.address().to_string();
+        let hotkey = server.miner.about.hotkey.clone();
+        server.miner.refusals.add("stale", None, "signed 20 s ago");
         timeout(Duration::from_secs(30), server.serve(|| {}, ready(()))).await.unwrap().unwrap();
+        let started: Started = newest(&folder, "started").read().unwrap();
+        assert_eq!((started.address, started.hotkey, started.netuid), (address, Some(hotkey), Some(34)));
+        // Neither modality has a key.
+        assert_eq!(started.warnings[..2], started.works_by);
+        assert_eq!(
+            started.warnings[2..],
+            ["what paid calls cost a day has no limit", "callers are not judged by their stake"]
+        );
+        assert_eq!(newest(&folder, "refused").outcome.as_deref(), Some("stale"));
+        assert_eq!(newest(&folder, "stopped").outcome.as_deref(), Some("told"));
+    }
+
+    fn newest(folder: &tempfile::TempDir, event: &str) -> Entry {
+        Reader::open(&folder.path().join("journal.sqlite")).unwrap().newest(event).unwrap().unwrap()
     }
 }

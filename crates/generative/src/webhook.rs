@@ -15,7 +15,6 @@ use tokio::fs::File;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::Modality;
 use crate::task::{Answer, Media, Task, UnixMs};
 
 /// A validator checks the media while the connection is open, and a video takes it some time. One that has accepted
@@ -67,10 +66,8 @@ impl Webhook {
             return Ok(Answer::Undeliverable("its hash is none".to_owned()));
         }
         let Some(mut headers) = self.signed(task, &body_sha256) else { return Ok(unsigned()) };
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static(content_type(task.modality, &media.extension)),
-        );
+        let content_type = HeaderValue::from_static(media.content_type(task.modality));
+        headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert("task-id", plain(&task.id.to_string()));
         headers.insert("task-status", HeaderValue::from_static("completed"));
         let limits = Limits::new(Instant::now() + PATIENCE, MAX_ANSWER);
@@ -136,21 +133,6 @@ fn pause(tries: u32) -> i64 {
     i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The content type that validators expect of a file.
-fn content_type(modality: Modality, extension: &str) -> &'static str {
-    match (extension, modality) {
-        ("jpg", _) => "image/jpeg",
-        ("png", _) => "image/png",
-        ("webp", _) => "image/webp",
-        ("gif", _) => "image/gif",
-        ("mp4", _) => "video/mp4",
-        ("mov", _) => "video/quicktime",
-        ("webm", _) => "video/webm",
-        (_, Modality::Image) => "image/png",
-        (_, Modality::Video) => "video/mp4",
-    }
-}
-
 /// A header of the text's visible ASCII, bounded. Upstream puts a provider's words in as they are, and never sends the
 /// report where they have a line break.
 fn plain(text: &str) -> HeaderValue {
@@ -175,8 +157,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Usd;
     use crate::task::{Day, Event, HORIZON_MS, Request, State};
+    use crate::{Modality, Usd};
 
     /// A task whose media wait for their first delivery at 0 ms.
     fn checked() -> Task {
@@ -185,7 +167,7 @@ mod tests {
         let mut task = Task::new(Uuid::nil(), Modality::Image, "5V".to_owned(), request, 0);
         let media = Media { extension: "png".to_owned(), bytes: 1, sha256: "00".to_owned() };
         for event in [
-            Event::Call { service: "openai".to_owned(), price: Usd(1), day: Day(0) },
+            Event::Call { service: "openai".to_owned(), model: "m".to_owned(), price: Usd(1), day: Day(0) },
             Event::Fetched { media, cost: None },
             Event::Checked,
         ] {

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::check::Checker;
+use crate::check::{Checker, Verdict};
 use crate::service::{
     FetchMediaError, JobId, Kind, Location, Plan, Progress, Provider, Reconciled, Service, ServiceError,
     Services, Started,
@@ -285,7 +285,7 @@ impl Worker {
             Ok(plan) => plan,
             Err(why) => return self.fail(&mut claim, why).await,
         };
-        match self.store.call(&mut claim, service.provider().name(), plan.cost).await {
+        match self.store.call(&mut claim, service.provider().name(), &plan.model, plan.cost).await {
             Err(error @ StoreError::BudgetSpent { .. }) => {
                 let tomorrow = (self.store.ledger().today().0 + 1) * 86_400_000;
                 if tomorrow >= task.deliver_by {
@@ -439,9 +439,15 @@ impl Worker {
             Err(error) => return self.go_on_later(&mut claim, error.to_string()).await,
         };
         let sent_at = DateTime::<Utc>::from_timestamp_millis(claim.task().accepted_at);
-        match self.checker.refusal(file, sent_at).await {
-            Ok(None) => self.store.apply(&mut claim, Event::Checked).await,
-            Ok(Some(why)) => self.end(&mut claim, Ended::Unacceptable(why)).await,
+        match self.checker.verdict(file, sent_at).await {
+            Ok(Verdict::Accepted(words)) => {
+                claim.judged(words);
+                self.store.apply(&mut claim, Event::Checked).await
+            }
+            Ok(Verdict::Refused(why)) => {
+                claim.judged(format!("refused: {why}"));
+                self.end(&mut claim, Ended::Unacceptable(why)).await
+            }
             Err(why) => self.go_on_later(&mut claim, why).await,
         }
     }
@@ -695,6 +701,7 @@ mod tests {
             output_dir: folder.path().join("media"),
             queue: 1,
             daily_budget: None,
+            journal: None,
         });
         let environment = Environment::layered([], None).unwrap();
         let services = Services::from_environment(&environment, SystemTime::now()).unwrap();

@@ -26,6 +26,7 @@ mod journal;
 mod place;
 mod reader;
 pub mod record;
+mod refusals;
 mod writer;
 
 pub use database::{Damage, OpenError};
@@ -33,6 +34,7 @@ pub use entry::{Entry, Lines, MAX_LINE};
 pub use journal::{Journal, Limits};
 pub use place::Place;
 pub use reader::{Find, ReadError, Reader, Size, Tally};
+pub use refusals::Refusals;
 
 /// Names of the miners' files in the data folder (`ADIT_DATA_DIR`).
 pub const FILES: [(&str, &str); 3] =

@@ -142,7 +142,9 @@ impl Desk {
         let folder = &self.command.folder;
         let database = Address::Sqlite(folder.join(TASKS).join("tasks.db"));
         let output_dir = folder.join("media");
-        let store = Store::open(Config { database, output_dir, queue: QUEUED, daily_budget: None }).await?;
+        let store =
+            Store::open(Config { database, output_dir, queue: QUEUED, daily_budget: None, journal: None })
+                .await?;
         let mut accepting = JoinSet::new();
         for number in 0..QUEUED {
             let store = store.clone();

@@ -11,6 +11,7 @@ mod element;
 pub(crate) mod evaluate;
 pub(crate) mod generator;
 pub(crate) mod healthcheck;
+mod journal;
 pub(crate) mod model;
 mod names;
 mod password;

@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use adit_docker::Progress;
+use adit_journal::Journal;
+use adit_journal::record::{MAX_TEXT, Pushed, bounded};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -54,11 +56,29 @@ pub(crate) struct Say {
     step: Step,
     steps: Vec<Value>,
     warnings: Vec<String>,
+    /// Where each step is recorded as it was read back, and what it is done to.
+    recording: Option<(Journal, String)>,
 }
 
 impl Say {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, step: Step::Preflight, steps: Vec::new(), warnings: Vec::new() }
+        Self { json, step: Step::Preflight, steps: Vec::new(), warnings: Vec::new(), recording: None }
+    }
+
+    /// Has each step recorded, as one of what is done to `what`.
+    pub(crate) fn record(&mut self, journal: Option<Journal>, what: String) {
+        self.recording = journal.map(|journal| (journal, what));
+    }
+
+    /// Where steps are recorded.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.recording.as_ref().map(|(journal, _)| journal)
+    }
+
+    fn tell_journal(&self, step: Step, done: bool, detail: &str) {
+        let Some((journal, what)) = &self.recording else { return };
+        let (what, step) = (what.clone(), step.name().to_owned());
+        journal.record(&Pushed { what, step, done, detail: Some(bounded(detail, MAX_TEXT)) });
     }
 
     /// The step that goes on from here.
@@ -75,6 +95,8 @@ impl Say {
 
     /// The step is done, or held already. `facts` go into the JSON.
     pub(crate) fn done(&mut self, line: impl Display, already: bool, facts: Value) {
+        let line = line.to_string();
+        self.tell_journal(self.step, true, &line);
         self.line(format_args!("✓ {line}"));
         if already {
             self.line("  (it was so already)");
@@ -108,6 +130,7 @@ impl Say {
     pub(crate) fn end(mut self, failure: Option<&Failure>) {
         if let Some(failure) = failure {
             let (what, hint) = failure.parts();
+            self.tell_journal(self.step, false, what);
             let step = self.step.name();
             if self.json {
                 let facts = json!({"error": what, "hint": hint});

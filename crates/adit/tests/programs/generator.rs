@@ -476,6 +476,7 @@ fn dead_letters_are_shown_and_sent_again() {
             output_dir: desk.path("media"),
             queue: 10,
             daily_budget: None,
+            journal: None,
         });
         let store = store.await.unwrap();
         let validator = Keypair::from_seed(&[7; 32]).hotkey().to_string();

@@ -75,6 +75,8 @@ pub(super) struct Metrics {
     stake_age: Gauge<f64, AtomicU64>,
     stake_hotkeys: Gauge,
     nonces: Gauge,
+    /// The journal's own count, shown as it is.
+    journal_dropped: Counter,
     /// When the database was last read.
     read_at: Mutex<Option<Instant>>,
 }
@@ -116,6 +118,7 @@ impl Metrics {
             stake_age: Gauge::default(),
             stake_hotkeys: Gauge::default(),
             nonces: Gauge::default(),
+            journal_dropped: Counter::default(),
             read_at: Mutex::default(),
         };
         let mut registry = Registry::with_prefix("adit_generative");
@@ -144,6 +147,8 @@ impl Metrics {
         registry.register_with_unit("stake_table_age", text, Unit::Seconds, new.stake_age.clone());
         registry.register("stake_table_hotkeys", "Hotkeys in the stake table", new.stake_hotkeys.clone());
         registry.register("nonces", "Uuids of requests remembered", new.nonces.clone());
+        let text = "Entries that the journal could not record";
+        registry.register("journal_dropped", text, new.journal_dropped.clone());
         Self { registry, ..new }
     }
 
@@ -214,6 +219,8 @@ impl Metrics {
         for (outcome, tries) in figures.deliveries {
             self.deliveries.get_or_create(&ByOutcome { outcome }).inner().store(tries, Ordering::Relaxed);
         }
+        let dropped = miner.journal.as_ref().map_or(0, |journal| journal.dropped());
+        self.journal_dropped.inner().store(dropped, Ordering::Relaxed);
         self.queue_limit.set(count(miner.store.queue_limit()));
         self.daily_budget.set(miner.daily_budget.map_or(-1.0, dollars));
         let stakes = miner.gate.as_ref().and_then(|gate| gate.stakes());

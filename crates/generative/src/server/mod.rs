@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use adit_auth::epistula::Gate;
+use adit_journal::{Journal, Refusals};
 
 use crate::service::Services;
 use crate::task::Store;
@@ -33,6 +34,10 @@ pub struct Miner {
     pub about: About,
     /// Since when.
     pub started: Instant,
+    /// Where what happens is recorded.
+    pub journal: Option<Journal>,
+    /// Who was refused at the gate since that was last recorded.
+    pub refusals: Refusals,
 }
 
 /// What `/miner_info` says, besides services and counts.

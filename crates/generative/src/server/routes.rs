@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use adit_auth::epistula::{Gate, Refusal, Verified, admit};
+use adit_auth::epistula::{Refusal, Verified, admit};
 use adit_http_server::{answer, docs};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -33,8 +33,8 @@ const ABOUT: &str = "<code>POST /gen_image</code> and <code>/gen_video</code> ta
 /// Every route that validators use, each behind the gate as upstream's are; what operators look at; and the pages of
 /// `openapi.json`, which upstream shows to anybody as well.
 pub fn router(miner: Arc<Miner>) -> Router {
-    let metrics = Arc::new(Metrics::new());
-    let routes = routes(miner.gate.as_ref(), &metrics);
+    let served = Served { miner, metrics: Arc::new(Metrics::new()) };
+    let routes = routes(Some(&served));
     let known: Vec<&'static str> = routes.iter().map(|(path, _)| *path).collect();
     let add = |router: Router<Served>, (path, handler)| router.route(path, handler);
     routes
@@ -42,14 +42,15 @@ pub fn router(miner: Arc<Miner>) -> Router {
         .fold(Router::new(), add)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .fallback(move |uri: Uri| ready(answer::not_found(&uri, &known)))
-        .with_state(Served { miner, metrics })
+        .with_state(served)
 }
 
-fn routes(gate: Option<&Arc<Gate>>, metrics: &Arc<Metrics>) -> [(&'static str, MethodRouter<Served>); 10] {
+fn routes(served: Option<&Served>) -> [(&'static str, MethodRouter<Served>); 10] {
+    let gate = served.and_then(|served| Some((served, served.miner.gate.as_ref()?)));
     let gated = |route: MethodRouter<Served>| match gate {
-        Some(gate) => route
+        Some((served, gate)) => route
             .route_layer(from_fn_with_state(Arc::clone(gate), admit))
-            .route_layer(from_fn_with_state(Arc::clone(metrics), count_refusals)),
+            .route_layer(from_fn_with_state(served.clone(), count_refusals)),
         None => route,
     };
     [
@@ -79,12 +80,24 @@ impl FromRef<Served> for Arc<Miner> {
     }
 }
 
-async fn count_refusals(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response<Body> {
+async fn count_refusals(State(served): State<Served>, request: Request, next: Next) -> Response<Body> {
+    let claimed = header(request.headers(), "epistula-signed-by");
     let response = next.run(request).await;
     if let Some(refusal) = response.extensions().get::<Refusal>() {
-        metrics.refused(refusal.label());
+        served.metrics.refused(refusal.label());
+        let miner = &served.miner;
+        if miner.journal.is_some() {
+            let claimed = claimed.filter(|claimed| is_on_subnet(miner, claimed));
+            miner.refusals.add(refusal.label(), claimed, &refusal.to_string());
+        }
     }
     response
+}
+
+fn is_on_subnet(miner: &Miner, claimed: &str) -> bool {
+    let stakes = miner.gate.as_ref().and_then(|gate| gate.stakes());
+    let hotkey = claimed.parse().ok();
+    stakes.zip(hotkey).is_some_and(|(stakes, hotkey)| stakes.stake(&hotkey).is_some())
 }
 
 async fn show_metrics(State(served): State<Served>) -> Response<Body> {
@@ -356,7 +369,7 @@ mod tests {
         let document: Value = serde_json::from_str(OPENAPI).unwrap();
         let documented: BTreeSet<&str> =
             document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-        let routes = routes(None, &Arc::new(Metrics::new()));
+        let routes = routes(None);
         let served: BTreeSet<&str> = routes.iter().map(|(path, _)| *path).collect();
         let pages = BTreeSet::from(["/docs", "/docs/{asset}", "/openapi.json", "/redoc"]);
         assert_eq!(&served - &pages, documented);

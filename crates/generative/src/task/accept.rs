@@ -92,6 +92,7 @@ async fn accept(inner: &Inner, known: &mut Known, batch: &[Pending]) -> Result<V
         insert(&inner.ledger.database, &mut transaction, known, &taken).await?;
         inner.ledger.database.commit(transaction).await?;
         inner.count_accepted(taken.len());
+        taken.into_iter().for_each(|task| inner.ledger.steps.accepted(task));
     }
     Ok(refused)
 }

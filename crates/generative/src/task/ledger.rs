@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use adit_journal::Journal;
 use sqlx::{AnyConnection, Row as _};
 
 use super::clock::Clock;
 use super::database::{Address, Database};
 use super::error::StoreError;
 use super::machine::{Day, Event, Job, State, Task, TaskId, UnixMs};
+use super::steps::Steps;
 use super::{row, schema};
 use crate::{Modality, Usd};
 
@@ -21,6 +23,7 @@ pub(super) const KNOWS_JOB: &str =
 pub struct Ledger {
     pub(super) database: Arc<Database>,
     pub(super) clock: Arc<Clock>,
+    pub(super) steps: Steps,
 }
 
 /// How one validator's tasks stand.
@@ -40,7 +43,14 @@ impl Ledger {
     pub async fn open(address: &Address) -> Result<Self, StoreError> {
         let database = Database::open(address, false).await?;
         schema::check(&database).await?;
-        Ok(Self { database: Arc::new(database), clock: Arc::new(Clock::start()) })
+        let steps = Steps::new(None, None);
+        Ok(Self { database: Arc::new(database), clock: Arc::new(Clock::start()), steps })
+    }
+
+    /// Has what it does to a task recorded, where there is a journal.
+    #[must_use]
+    pub fn recording(self, journal: Option<Journal>) -> Self {
+        Self { steps: Steps::new(journal, None), ..self }
     }
 
     /// A task.
@@ -132,10 +142,12 @@ impl Ledger {
     /// [`StoreError::Illegal`] where it is no dead letter or there is nothing to deliver; [`StoreError::NoSuchTask`].
     pub async fn redeliver(&self, id: TaskId) -> Result<Task, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let (mut task, claim) = find(&mut transaction, id, self.database.for_update()).await?;
+        let (before, claim) = find(&mut transaction, id, self.database.for_update()).await?;
+        let mut task = before.clone();
         task.apply(Event::Redeliver, self.now())?;
         row::update(&mut transaction, &task, claim + 1, None).await?;
         self.database.commit(transaction).await?;
+        self.steps.happened(Event::Redeliver.step(), None, None, &before, &task);
         Ok(task)
     }
 }

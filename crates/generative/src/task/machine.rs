@@ -220,6 +220,8 @@ pub struct Task {
     pub attempt: u32,
     /// The service of the present attempt.
     pub service: Option<String>,
+    /// Its model.
+    pub model: Option<String>,
     /// Where the provider's work is, once known.
     pub job: Option<Job>,
     /// The service that the next attempt is to be made by, where that was settled when the last one came to nothing.
@@ -285,6 +287,8 @@ pub enum Event {
     Call {
         /// By which service.
         service: String,
+        /// With which model.
+        model: String,
         /// The most that it may cost.
         price: Usd,
         /// Whose budget it is taken from.
@@ -363,6 +367,25 @@ impl Event {
         matches!(self, Self::Call { .. } | Self::Submitted { .. } | Self::Fetched { .. } | Self::Try)
     }
 
+    /// What the journal calls it.
+    pub(super) fn step(&self) -> &'static str {
+        match self {
+            Self::Call { .. } => "call",
+            Self::Submitted { .. } => "submitted",
+            Self::Fetched { .. } => "fetched",
+            Self::Checked => "checked",
+            Self::Retry { .. } => "retry",
+            Self::Doubt { .. } => "doubt",
+            Self::Postpone { .. } => "postponed",
+            Self::Fail { .. } => "given_up",
+            Self::Try => "try",
+            Self::Answered(_) => "answered",
+            Self::Expire => "expired",
+            Self::Orphaned => "orphaned",
+            Self::Redeliver => "redeliver",
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Call { .. } => "a call",
@@ -405,6 +428,7 @@ impl Task {
             state: State::Accepted,
             attempt: 0,
             service: None,
+            model: None,
             job: None,
             next_service: None,
             reserved: None,
@@ -433,9 +457,10 @@ impl Task {
         use State as S;
         let illegal = Illegal { state: self.state, event: event.name() };
         match (self.state, event) {
-            (S::Accepted, Event::Call { service, price, day }) => {
+            (S::Accepted, Event::Call { service, model, price, day }) => {
                 self.attempt += 1;
                 self.service = Some(clean(&service));
+                self.model = Some(clean(&model));
                 self.job = None;
                 self.next_service = None;
                 self.media = None;

@@ -37,6 +37,24 @@ pub struct Media {
     pub sha256: String,
 }
 
+impl Media {
+    /// The content type that validators expect of the file.
+    #[must_use]
+    pub fn content_type(&self, modality: Modality) -> &'static str {
+        match (&*self.extension, modality) {
+            ("jpg", _) => "image/jpeg",
+            ("png", _) => "image/png",
+            ("webp", _) => "image/webp",
+            ("gif", _) => "image/gif",
+            ("mp4", _) => "video/mp4",
+            ("mov", _) => "video/quicktime",
+            ("webm", _) => "video/webm",
+            (_, Modality::Image) => "image/png",
+            (_, Modality::Video) => "video/mp4",
+        }
+    }
+}
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct OutputDir {

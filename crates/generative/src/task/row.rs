@@ -12,7 +12,7 @@ use super::machine::{Day, Job, Task, TaskId};
 use crate::Usd;
 
 /// The columns that [`read`] needs.
-pub(super) const COLUMNS: &str = "id, modality, signed_by, request, accepted_at, state, attempt, service, job, \
+pub(super) const COLUMNS: &str = "id, modality, signed_by, request, accepted_at, state, attempt, service, model, job, \
     next_service, reserved, reserved_day, spent, media, failure, tries, note, due_at, deliver_by, ended_at, claim";
 
 /// A task and the number of the claim on it.
@@ -35,6 +35,7 @@ pub(super) fn read(row: &AnyRow) -> Result<(Task, i64), StoreError> {
         state: word(row, "state")?,
         attempt: count("attempt")?,
         service: row.try_get("service")?,
+        model: row.try_get("model")?,
         job: row
             .try_get::<Option<String>, _>("job")?
             .map(Job::new)
@@ -94,7 +95,7 @@ pub(super) async fn update(
     sqlx::query(
         "UPDATE tasks SET state = $2, attempt = $3, service = $4, job = $5, reserved = $6, reserved_day = $7, \
          spent = $8, media = $9, failure = $10, tries = $11, note = $12, due_at = $13, deliver_by = $14, \
-         ended_at = $15, claim = $16, host = $17, next_service = $18 WHERE id = $1",
+         ended_at = $15, claim = $16, host = $17, next_service = $18, model = $19 WHERE id = $1",
     )
     .bind(task.id.to_string())
     .bind(task.state.as_str())
@@ -114,6 +115,7 @@ pub(super) async fn update(
     .bind(claim)
     .bind(host.map(str::to_owned))
     .bind(task.next_service.clone())
+    .bind(task.model.clone())
     .execute(connection)
     .await?;
     Ok(())

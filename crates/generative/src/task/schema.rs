@@ -71,6 +71,10 @@ pub(super) const VERSIONS: &[&str] = &[
     -- To find a task by a provider's job id. PostgreSQL indexes no long text, and a link may be one.
     CREATE INDEX tasks_job ON tasks (job) WHERE length(job) <= 500;
     ",
+    // 3
+    "
+    ALTER TABLE tasks ADD COLUMN model TEXT;
+    ",
 ];
 
 /// The newest version known.

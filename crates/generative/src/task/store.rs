@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use adit_journal::Journal;
 use rustix::fs::{FlockOperation, flock};
 use sqlx::{AnyConnection, Row as _};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,6 +22,7 @@ use super::hosts::{BEAT, Watch};
 use super::ledger::{self, Ledger, find};
 use super::machine::{Event, HORIZON_MS, Request, State, Task, TaskId};
 use super::output::OutputDir;
+use super::steps::Steps;
 use super::{media, row, schema};
 use crate::{Modality, Usd};
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub queue: u64,
     /// The most that the paid calls begun on one UTC day may cost (`MINER_DAILY_BUDGET_USD`).
     pub daily_budget: Option<Usd>,
+    /// Where each step of a task is recorded, once it is in the database.
+    pub journal: Option<Journal>,
 }
 
 /// The tasks and their media, for a host that works on them. Clones share it.
@@ -81,6 +85,7 @@ pub struct Claim {
     task: Task,
     number: i64,
     is_held: bool,
+    verdict: Option<String>,
     let_go: mpsc::UnboundedSender<(TaskId, i64)>,
 }
 
@@ -89,6 +94,11 @@ impl Claim {
     #[must_use]
     pub fn task(&self) -> &Task {
         &self.task
+    }
+
+    /// What the C2PA check says of the media, in words. It is recorded with the next event.
+    pub(crate) fn judged(&mut self, verdict: String) {
+        self.verdict = Some(verdict);
     }
 }
 
@@ -130,8 +140,9 @@ impl Store {
         let output = OutputDir::open(&config.output_dir, stale)?;
         let (arrivals, arriving) = mpsc::channel(accept::WAITING);
         let (let_go, going) = mpsc::unbounded_channel();
+        let steps = Steps::new(config.journal, Some(output.clone()));
         let inner = Arc::new(Inner {
-            ledger: Ledger { database: Arc::new(database), clock: Arc::new(Clock::start()) },
+            ledger: Ledger { database: Arc::new(database), clock: Arc::new(Clock::start()), steps },
             output,
             queue: config.queue,
             daily_budget: config.daily_budget,
@@ -320,7 +331,7 @@ impl Store {
             .bind(self.inner.host.clone())
             .execute(connection)
             .await?;
-        Ok(Claim { task, number, is_held: true, let_go: self.let_go.clone() })
+        Ok(Claim { task, number, is_held: true, verdict: None, let_go: self.let_go.clone() })
     }
 
     /// Begins a paid call: its price is taken from the day's budget, and both are on the disk before this returns.
@@ -328,8 +339,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::BudgetSpent`], which leaves the task as it was; those of [`Store::apply`].
-    pub async fn call(&self, claim: &mut Claim, service: &str, price: Usd) -> Result<(), StoreError> {
-        self.apply(claim, Event::Call { service: service.to_owned(), price, day: Clock::today() }).await
+    pub async fn call(
+        &self,
+        claim: &mut Claim,
+        service: &str,
+        model: &str,
+        price: Usd,
+    ) -> Result<(), StoreError> {
+        let (service, model) = (service.to_owned(), model.to_owned());
+        self.apply(claim, Event::Call { service, model, price, day: Clock::today() }).await
     }
 
     /// Lets an event happen to a task. What tells the worker's own doing (a call, a job id, media, a try) keeps the
@@ -380,6 +398,7 @@ impl Store {
         }
         let keeps = is_mine && event.keeps_claim();
         let mut task = before.clone();
+        let step = event.step();
         let answer = if let Event::Answered(answer) = &event { Some(answer.label()) } else { None };
         task.apply(event, inner.ledger.now())?;
         inner.pay(&mut transaction, &before, &task).await?;
@@ -390,6 +409,7 @@ impl Store {
             media::forget(&mut transaction, task.id).await?;
         }
         database.commit(transaction).await?;
+        inner.ledger.steps.happened(step, answer, claim.verdict.take(), &before, &task);
         if let Some(answer) = answer {
             let mut deliveries = inner.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
             *deliveries.entry(answer).or_default() += 1;
@@ -506,13 +526,19 @@ impl Inner {
         let query = format!("SELECT {} FROM tasks WHERE host = $1{}", row::COLUMNS, database.for_update());
         let mut transaction = database.begin().await?;
         let rows = sqlx::query(&query).bind(host.to_owned()).fetch_all(&mut *transaction).await?;
+        let mut orphaned = Vec::with_capacity(rows.len());
         for found in &rows {
-            let (mut task, number) = row::read(found)?;
+            let (before, number) = row::read(found)?;
+            let mut task = before.clone();
             task.apply(Event::Orphaned, self.ledger.now())?;
             tracing::warn!(task = %task.id, state = %task.state, "its host has gone; the task is taken up");
             row::update(&mut transaction, &task, number + 1, None).await?;
+            orphaned.push((before, task));
         }
         database.commit(transaction).await?;
+        for (before, task) in &orphaned {
+            self.ledger.steps.happened(Event::Orphaned.step(), None, None, before, task);
+        }
         self.changed();
         Ok(())
     }
@@ -521,11 +547,13 @@ impl Inner {
     async fn let_go(&self, id: TaskId, number: i64) -> Result<(), StoreError> {
         let database = &self.ledger.database;
         let mut transaction = database.begin().await?;
-        let (mut task, held) = find(&mut transaction, id, database.for_update()).await?;
+        let (before, held) = find(&mut transaction, id, database.for_update()).await?;
         if held == number {
+            let mut task = before.clone();
             task.apply(Event::Orphaned, self.ledger.now())?;
             row::update(&mut transaction, &task, number + 1, None).await?;
             database.commit(transaction).await?;
+            self.ledger.steps.happened(Event::Orphaned.step(), None, None, &before, &task);
             self.changed();
         }
         Ok(())

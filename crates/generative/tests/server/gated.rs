@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use adit_auth::StakeTable;
 use adit_auth::epistula::{Gate, GateConfig, MIN_STAKE, Policy, sign};
 use adit_generative::Usd;
+use adit_journal::record::Refused;
+use adit_journal::{Find, Journal, Limits, Reader};
 use adit_keys::Keypair;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::json;
@@ -113,6 +115,41 @@ async fn every_route_is_behind_the_gate_and_a_request_passes_once() {
 }
 
 #[tokio::test]
+async fn refusals_are_summed_for_the_journal_and_name_only_hotkeys_of_the_subnet() {
+    let signers = Signers::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.sqlite");
+    let journal = Journal::open(&path, Limits::default()).unwrap();
+    let gate = Some(signers.gate());
+    let fixture = Fixture::new(Wanted { gate, journal: Some(journal), ..Wanted::default() }).await;
+    let headers = signers.asking(0);
+    for body in [BODY, BODY, "{}"] {
+        fixture.json("POST", "/gen_image", headers.clone(), body).await;
+    }
+    let mut stranger = signers.asking(0);
+    stranger.insert("epistula-signed-by", Keypair::generate().hotkey().to_string().parse().unwrap());
+    fixture.json("POST", "/gen_image", stranger, BODY).await;
+    fixture.miner.refusals.flush(fixture.miner.journal.as_ref().unwrap());
+    drop(fixture);
+    let entries = Reader::open(&path).unwrap().find(&Find::event("refused")).unwrap();
+    let mut told: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.read::<Refused>().unwrap())
+        .map(|refused| (refused.reason, refused.claimed, refused.count))
+        .collect();
+    told.sort();
+    let validator = Some(signers.hotkeys()[0].clone());
+    assert_eq!(
+        told,
+        [
+            ("not_in_metagraph".to_owned(), None, 1),
+            ("replayed".to_owned(), validator.clone(), 1),
+            ("signature".to_owned(), validator, 1),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_full_queue_and_a_spent_budget_refuse_at_once() {
     let fixture = Fixture::new(Wanted { queue: 2, ..Wanted::default() }).await;
     for expected in [StatusCode::CREATED, StatusCode::CREATED, StatusCode::SERVICE_UNAVAILABLE] {
@@ -126,7 +163,7 @@ async fn a_full_queue_and_a_spent_budget_refuse_at_once() {
     assert_eq!(fixture.json("POST", "/gen_image", webhook(), BODY).await.0, StatusCode::CREATED);
     let store = &fixture.miner.store;
     let mut claim = store.claim_queued(adit_generative::Modality::Image).await.unwrap().unwrap();
-    store.call(&mut claim, "stabilityai", budget).await.unwrap();
+    store.call(&mut claim, "stabilityai", "m", budget).await.unwrap();
     let (status, refused) = fixture.json("POST", "/gen_image", webhook(), BODY).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused["error"], "The budget of the day is spent");

@@ -40,7 +40,7 @@ async fn metrics_tell_how_the_miner_does_and_nothing_of_what_is_asked() {
     fixture.json("GET", "/health", HeaderMap::new(), "").await;
     let store = &fixture.miner.store;
     let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-    store.call(&mut claim, "stabilityai", budget).await.unwrap();
+    store.call(&mut claim, "stabilityai", "m", budget).await.unwrap();
     store.apply(&mut claim, Event::Fail { cost: None, why: "nothing came".to_owned() }).await.unwrap();
     while claim.task().state != State::Failed {
         let Some(mut due) = store.claim_delivery().await.unwrap() else {
@@ -77,6 +77,7 @@ async fn metrics_tell_how_the_miner_does_and_nothing_of_what_is_asked() {
             "adit_generative_database_up 1",
             "adit_generative_stake_table_hotkeys 2",
             "adit_generative_nonces 5",
+            "adit_generative_journal_dropped_total 0",
         ],
     );
     for secret in ["a lighthouse", "198.51.100.7", "sk-test"] {

@@ -8,6 +8,7 @@ use adit_generative::Usd;
 use adit_generative::server::{About, Miner, router};
 use adit_generative::service::Services;
 use adit_generative::task::{Address, Config, Store};
+use adit_journal::{Journal, Refusals};
 use adit_settings::Environment;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -30,12 +31,20 @@ pub(crate) struct Wanted<'a> {
     pub(crate) video: &'a str,
     pub(crate) queue: u64,
     pub(crate) daily_budget: Option<Usd>,
+    pub(crate) journal: Option<Journal>,
     pub(crate) gate: Option<Arc<Gate>>,
 }
 
 impl Default for Wanted<'_> {
     fn default() -> Self {
-        Self { image: "stabilityai", video: "runway", queue: 100, daily_budget: None, gate: None }
+        Self {
+            image: "stabilityai",
+            video: "runway",
+            queue: 100,
+            daily_budget: None,
+            journal: None,
+            gate: None,
+        }
     }
 }
 
@@ -59,6 +68,7 @@ impl Fixture {
             output_dir: folder.path().join("media"),
             queue: wanted.queue,
             daily_budget: wanted.daily_budget,
+            journal: wanted.journal.clone(),
         });
         let miner = Miner {
             gate: wanted.gate,
@@ -73,6 +83,8 @@ impl Fixture {
                 keep: Duration::from_secs(86_400),
             },
             started: Instant::now(),
+            journal: wanted.journal,
+            refusals: Refusals::default(),
         };
         let miner = Arc::new(miner);
         Self { router: router(Arc::clone(&miner)), miner, _folder: folder }

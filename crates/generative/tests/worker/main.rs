@@ -7,8 +7,10 @@ mod setup;
 
 use std::time::Duration;
 
-use adit_generative::task::{Event, Job, State};
+use adit_generative::task::{Event, Job, State, TaskId};
 use adit_generative::{Modality, Usd};
+use adit_journal::record::TaskStep;
+use adit_journal::{Find, Reader};
 use adit_stand_in::media::{MP4, PNG};
 use adit_stand_in::providers::{Call, Fault, Service};
 
@@ -47,6 +49,32 @@ async fn what_a_validator_would_refuse_is_reported_and_never_sent() {
     let report: serde_json::Value = serde_json::from_slice(&delivery.body).unwrap();
     assert_eq!((&report["task_status"], &report["modality"]), (&"failed".into(), &"image".into()));
     assert_eq!(bench.providers.paid("unsigned"), 1);
+}
+
+#[tokio::test]
+async fn the_journal_has_what_the_check_said_of_what_was_made() {
+    let mut bench = Bench::new(Options::default()).await;
+    let good = bench.ask(Modality::Image, "signed").await;
+    bench.ended(good).await;
+    bench.providers.make(PNG, MP4);
+    let bad = bench.ask(Modality::Image, "unsigned").await;
+    bench.ended(bad).await;
+    bench.stop().await;
+    let reader = Reader::open(&bench.journal()).unwrap();
+    let steps = |id: TaskId| -> Vec<TaskStep> {
+        let find = Find { key: Some(&id.to_string()), ..Find::event("task") };
+        reader.find(&find).unwrap().iter().rev().map(|entry| entry.read().unwrap()).collect()
+    };
+    let names = |steps: &[TaskStep]| steps.iter().map(|step| step.step.clone()).collect::<Vec<_>>();
+    let good = steps(good);
+    assert_eq!(names(&good), ["accepted", "call", "fetched", "checked", "try", "answered"]);
+    assert_eq!(good[3].verdict.as_deref().map(|words| words.starts_with("accepted, signed by ")), Some(true));
+    assert!(good[1].model.is_some(), "{:?}", good[1]);
+    let bad = steps(bad);
+    assert_eq!(names(&bad), ["accepted", "call", "fetched", "given_up", "try", "answered"]);
+    let refused = bad[3].verdict.as_deref().unwrap();
+    assert!(refused.starts_with("refused: No C2PA manifest found"), "{refused}");
+    assert_eq!(bad[5].state, "failed");
 }
 
 #[tokio::test]
@@ -204,7 +232,7 @@ async fn a_long_link_leads_to_the_media_after_a_restart() {
     let store = bench.open().await;
     let id = bench.put(&store, Modality::Video, "by link").await;
     let mut claim = store.claim_queued(Modality::Video).await.unwrap().unwrap();
-    store.call(&mut claim, "runway", Usd(30_000)).await.unwrap();
+    store.call(&mut claim, "runway", "m", Usd(30_000)).await.unwrap();
     let job = serde_json::json!({"located": {"url": link}}).to_string();
     store.apply(&mut claim, Event::Submitted { job: Job::new(job).unwrap() }).await.unwrap();
     drop(claim);

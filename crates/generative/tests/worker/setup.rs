@@ -15,6 +15,7 @@ use adit_generative::task::{Address, Config, Event, Request, Store, Task, TaskId
 use adit_generative::webhook::Webhook;
 use adit_generative::worker::{Rules, Worker};
 use adit_generative::{Modality, Usd};
+use adit_journal::{Journal, Limits};
 use adit_keys::Keypair;
 use adit_outbound::{AddressGuard, Client};
 use adit_provenance::signing::{Authority, Claim};
@@ -187,12 +188,18 @@ impl Bench {
         self.work(store);
     }
 
+    /// Where what happens is recorded.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.folder.path().join("journal.sqlite")
+    }
+
     pub(crate) async fn open(&self) -> Store {
         let store = Store::open(Config {
             database: Address::Sqlite(self.folder.path().join("tasks.db")),
             output_dir: self.folder.path().join("media"),
             queue: 100,
             daily_budget: None,
+            journal: Some(Journal::open(&self.journal(), Limits::default()).unwrap()),
         });
         store.await.unwrap()
     }
@@ -244,7 +251,7 @@ impl Bench {
     pub(crate) async fn fetched(&self, store: &Store, prompt: &str) -> TaskId {
         let id = self.put(store, Modality::Image, prompt).await;
         let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-        store.call(&mut claim, "stabilityai", Usd(30_000)).await.unwrap();
+        store.call(&mut claim, "stabilityai", "m", Usd(30_000)).await.unwrap();
         let mut writer = store.output().create(id, Modality::Image).await.unwrap();
         writer.write(&self.picture).await.unwrap();
         let media = writer.finish("png").await.unwrap();

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use adit_generative::task::{Ledger, State, StoreError, Task, ValidatorStats};
 use adit_generative::{Usd, database};
+use adit_journal::GENERATIVE;
 use adit_settings::Environment;
 use serde_json::{Value, json};
 
 use super::one_line;
 use crate::cli::gascli::{Deliveries, Redeliver};
 use crate::commands::table::table;
-use crate::commands::{block_on, span};
+use crate::commands::{block_on, journal, span};
 use crate::failure::Failure;
 
 /// Longest note that is shown in a table, in characters.
@@ -46,7 +47,8 @@ pub(crate) fn run(env: &Environment, args: &Deliveries) -> Result<ExitCode, Fail
 
 pub(crate) fn redeliver(env: &Environment, args: &Redeliver) -> Result<ExitCode, Failure> {
     block_on(async {
-        let task = open(env).await?.redeliver(args.task).await.map_err(|error| match error {
+        let ledger = open(env).await?.recording(journal::open(env, GENERATIVE));
+        let task = ledger.redeliver(args.task).await.map_err(|error| match error {
             StoreError::Illegal(illegal) => Failure::new(format!("task {}: {illegal}", args.task)).hint(
                 "only what was refused, uncertain, expired or dead is delivered again: `gascli generator deliveries`",
             ),

@@ -9,6 +9,8 @@ use adit_generative::rehearsal::{Ask, Attempt, Plan, rehearse};
 use adit_generative::service::{Services, Slot};
 use adit_generative::worker::Rules;
 use adit_generative::{Config, Modality, Usd};
+use adit_journal::GENERATIVE;
+use adit_journal::record::{MAX_TEXT, Rehearsed, bounded};
 use adit_keys::Keypair;
 use adit_provenance::signing::{Authority, Claim};
 use adit_provenance::{Era, TrustAnchors, Verifier};
@@ -19,9 +21,9 @@ use serde_json::{Map, Value, json};
 
 use super::{one_line, serve, trust_anchors};
 use crate::cli::gascli::Rehearse;
-use crate::commands::block_on;
 use crate::commands::table::table;
 use crate::commands::terminal::confirm;
+use crate::commands::{block_on, journal};
 use crate::failure::Failure;
 
 pub(crate) fn run(env: &Environment, args: &Rehearse) -> Result<ExitCode, Failure> {
@@ -46,6 +48,7 @@ pub(crate) fn run(env: &Environment, args: &Rehearse) -> Result<ExitCode, Failur
             .await
             .map_err(Failure::new)
     })?;
+    journal::record(env, GENERATIVE, &recorded(&attempts, args));
     if args.json {
         println!("{:#}", json!(attempts.iter().map(as_json).collect::<Vec<_>>()));
     } else {
@@ -56,6 +59,40 @@ pub(crate) fn run(env: &Environment, args: &Rehearse) -> Result<ExitCode, Failur
     }
     let credited = attempts.iter().all(Attempt::credited);
     Ok(if credited { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the journal is told.
+fn recorded(attempts: &[Attempt], args: &Rehearse) -> Rehearsed {
+    let count = |attempts: usize| u32::try_from(attempts).unwrap_or(u32::MAX);
+    let credited = attempts.iter().filter(|attempt| attempt.credited()).count();
+    let mut services: Vec<&str> =
+        attempts.iter().filter_map(|attempt| attempt.task.as_ref()?.service.as_deref()).collect();
+    services.sort_unstable();
+    services.dedup();
+    let what = if args.stand_in { "stand-ins of the services" } else { "the services" };
+    let asks: Vec<String> = attempts
+        .iter()
+        .map(|attempt| format!("{} {}", attempt.ask.modality, attempt.ask.tier.unwrap_or_default()))
+        .collect();
+    let slowest = attempts.iter().map(|attempt| attempt.took).max().unwrap_or_default();
+    let cost = Usd(attempts.iter().map(|attempt| attempt.cost().0).sum());
+    let failed = attempts.iter().find(|attempt| !attempt.credited());
+    let detail =
+        failed.map_or_else(|| format!("{cost} spent"), |failed| format!("{cost} spent; {}", why(failed)));
+    Rehearsed {
+        target: if services.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}: {}", services.join(", "))
+        },
+        asked: bounded(&asks.join(", "), MAX_TEXT),
+        passed: credited == attempts.len(),
+        asked_times: count(attempts.len()),
+        answered_times: count(credited),
+        slowest_ms: u64::try_from(slowest.as_millis()).unwrap_or(u64::MAX),
+        detail: Some(bounded(&detail, MAX_TEXT)),
+        ..Rehearsed::default()
+    }
 }
 
 /// Paid services that are not, and an authority that signs what they make.

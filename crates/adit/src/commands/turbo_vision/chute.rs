@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use adit_journal::TURBO_VISION;
+use adit_journal::record::{MAX_TEXT, Rehearsed, bounded};
 use adit_settings::Environment;
 use adit_synthetic::MatchFormat;
 use adit_turbo_vision::chutes::cli::revision;
@@ -16,8 +18,8 @@ use tokio::time::Instant;
 use super::rehearse::{DrawnClip, unheard};
 use super::{api, chute_name, chutes_user, commit_of, soon, which};
 use crate::cli::turbo_vision::{ChuteSlug, DeleteChute, PingChute};
-use crate::commands::block_on;
 use crate::commands::terminal::confirm;
+use crate::commands::{block_on, journal};
 use crate::failure::Failure;
 
 /// What a chute on this host is asked about: a second.
@@ -79,6 +81,7 @@ pub(super) fn ping(env: &Environment, args: &PingChute) -> Result<ExitCode, Fail
     block_on(async {
         let (chute, _) = which(env, &args.chute).await?;
         let patience = Duration::from_secs(args.timeout);
+        let began = Instant::now();
         let health = match chute.health(Instant::now() + patience).await {
             Ok(health) if health.healthy => Check::passed(format!("model loaded: {}", health.model)),
             Ok(health) => Check::failed(format!(
@@ -111,6 +114,19 @@ pub(super) fn ping(env: &Environment, args: &PingChute) -> Result<ExitCode, Fail
             check.print(args, "/predict");
             Some(check)
         };
+        let last = predict.as_ref().unwrap_or(&health);
+        let rehearsed = Rehearsed {
+            target: super::target(&args.chute),
+            asked: if predict.is_some() { "its health and a prediction" } else { "its health" }.to_owned(),
+            passed: last.passed,
+            asked_times: 1 + u32::from(predict.is_some()),
+            answered_times: u32::from(health.passed)
+                + u32::from(predict.as_ref().is_some_and(|check| check.passed)),
+            slowest_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            detail: Some(bounded(&last.said, MAX_TEXT)),
+            ..Rehearsed::default()
+        };
+        journal::record(env, TURBO_VISION, &rehearsed);
         let passed = health.passed && predict.as_ref().is_none_or(|check| check.passed);
         if args.json {
             let shown =

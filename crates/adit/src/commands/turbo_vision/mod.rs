@@ -148,6 +148,17 @@ fn chute_name(env: &Environment, commit: &str) -> Result<ChuteName, Failure> {
     Ok(ChuteName::new(&huggingface_user(env)?, nickname))
 }
 
+/// The chute that the arguments name, for the journal.
+fn target(which: &WhichChute) -> String {
+    match which {
+        WhichChute { local: true, .. } => "the chute on this host".to_owned(),
+        WhichChute { url: Some(url), .. } => crate::commands::journal::address(url),
+        WhichChute { revision, .. } => {
+            format!("the chute of revision {}", revision.as_deref().unwrap_or("main"))
+        }
+    }
+}
+
 /// The chute that the arguments name, and its id where it is at Chutes.
 async fn which(env: &Environment, which: &WhichChute) -> Result<(Chute, Option<String>), Failure> {
     if which.local {

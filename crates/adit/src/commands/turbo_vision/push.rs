@@ -9,6 +9,7 @@ mod preflight;
 use std::process::ExitCode;
 
 use adit_docker::Progress;
+use adit_journal::TURBO_VISION;
 use adit_settings::{Environment, var};
 use adit_turbo_vision::chutes::cli::{Job, Standing};
 use adit_turbo_vision::chutes::{ChuteInfo, SecretPut, Share};
@@ -24,8 +25,8 @@ use self::preflight::{Deploying, Plan};
 use super::script::Source;
 use super::{chute_name, soon};
 use crate::cli::turbo_vision::Push;
-use crate::commands::block_on;
 use crate::commands::say::{Say, Step, size};
+use crate::commands::{block_on, journal};
 use crate::failure::Failure;
 
 /// The script's module; upstream's name for it, which shows in the chute's dashboard.
@@ -36,6 +37,10 @@ const TAG: &str = "latest";
 pub(super) fn run(env: &Environment, args: Push) -> Result<ExitCode, Failure> {
     block_on(async {
         let mut say = Say::new(args.json);
+        // A dry run does nothing that there is to tell of.
+        if !args.dry_run {
+            say.record(journal::open(env, TURBO_VISION), what(env, &args));
+        }
         let result = tokio::select! {
             result = run_told(env, args, &mut say) => result,
             stopped = ctrl_c() => {
@@ -47,6 +52,13 @@ pub(super) fn run(env: &Environment, args: Push) -> Result<ExitCode, Failure> {
         say.end(result.as_ref().err());
         Ok(code)
     })
+}
+
+/// What is pushed, as far as it is known before anything was asked.
+fn what(env: &Environment, args: &Push) -> String {
+    let named = args.element_id.clone();
+    let named = named.or_else(|| Some(super::repository_name(env).ok()?.as_str().to_owned()));
+    named.unwrap_or_else(|| "a model".to_owned())
 }
 
 async fn run_told(env: &Environment, args: Push, say: &mut Say) -> Result<(), Failure> {

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use adit_http_server::ClipHost;
+use adit_journal::TURBO_VISION;
+use adit_journal::record::{MAX_TEXT, Rehearsed, bounded};
 use adit_manifest::{Element, Manifest};
 use adit_media::{Ffmpeg, Media, MediaLimits};
 use adit_outbound::{AddressGuard, Client};
@@ -25,10 +27,10 @@ use tokio::time::Instant;
 use super::lint::element_in;
 use super::{api, client, soon, which};
 use crate::cli::turbo_vision::{EraArg, TestChute};
-use crate::commands::block_on;
 use crate::commands::element::manifest;
 use crate::commands::password::open_hotkey;
 use crate::commands::table::table;
+use crate::commands::{block_on, journal};
 use crate::failure::Failure;
 
 /// What is drawn: as large as validators' canvas, and as long as the document era's answers had to be.
@@ -64,6 +66,7 @@ pub(super) fn run(env: &Environment, args: TestChute) -> Result<ExitCode, Failur
         };
         let done = rehearse(&chute, &stage.scene, rules, args.repeat, patience, warm).await;
         let done = done.map_err(Failure::new)?;
+        journal::record(env, TURBO_VISION, &recorded(&args, &stage.scene, &done));
         if let Some(file) = &args.report {
             let page = report::html(&stage.scene, &done, rules, "Rehearsal of a chute")?;
             std::fs::write(file, page)
@@ -79,6 +82,34 @@ pub(super) fn run(env: &Environment, args: TestChute) -> Result<ExitCode, Failur
         }
         Ok(if done.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+/// What the journal is told.
+fn recorded(args: &TestChute, scene: &Scene, done: &Rehearsal) -> Rehearsed {
+    let answers = done.rounds.iter().filter_map(|round| round.answer.as_ref().ok());
+    let predictions: Vec<_> = answers.clone().map(|answer| &answer.predictions).collect();
+    let slowest = done.rounds.iter().filter(|round| round.answer.is_ok());
+    let slowest = slowest.map(|round| round.ranking.latency_ms).fold(0.0, f64::max);
+    let wrong = done.rounds.iter().find_map(|round| {
+        let said = match &round.answer {
+            Err(error) => Some(error.clone()),
+            Ok(answer) => answer.error.clone(),
+        };
+        let closed = || round.ranking.gates.iter().find(|gate| !gate.open);
+        said.or_else(|| closed().map(|gate| format!("{}: {}", gate.name, gate.reason)))
+    });
+    Rehearsed {
+        target: super::target(&args.chute),
+        asked: bounded(&scene.name, MAX_TEXT),
+        passed: done.passed(),
+        asked_times: u32::try_from(done.rounds.len()).unwrap_or(u32::MAX),
+        answered_times: u32::try_from(predictions.len()).unwrap_or(u32::MAX),
+        score: done.rounds.iter().map(|round| round.ranking.score).reduce(f64::max),
+        identical: (predictions.len() > 1).then(|| predictions.windows(2).all(|pair| pair[0] == pair[1])),
+        slowest_ms: slowest as u64,
+        detail: wrong.map(|wrong| bounded(&wrong, MAX_TEXT)),
+        ..Rehearsed::default()
+    }
 }
 
 /// Which contract a chute speaks: only today's says as text what is loaded.

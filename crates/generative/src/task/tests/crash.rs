@@ -69,7 +69,7 @@ async fn every_state_survives_a_crash(bench: Bench) {
     // The call in doubt is still paid for, and only the provider's word lets it be made again.
     let mut claim = paid.remove(&calling).unwrap();
     assert_eq!(claim.task().reserved.map(|(price, _)| price), Some(Usd(40_000)));
-    assert!(matches!(store.call(&mut claim, "openai", Usd(1)).await, Err(StoreError::Illegal(_))));
+    assert!(matches!(store.call(&mut claim, "openai", "m", Usd(1)).await, Err(StoreError::Illegal(_))));
     let never_got_it =
         Event::Retry { due_at: 0, cost: Some(Usd(0)), why: "no such job".to_owned(), next_service: None };
     store.apply(&mut claim, never_got_it).await.unwrap();
@@ -151,6 +151,7 @@ async fn work(folder: &Path) {
         output_dir: folder.join("output"),
         queue: 10_000,
         daily_budget: None,
+        journal: None,
     };
     let store = Store::open(config).await.unwrap();
     store.skip(Duration::from_secs(1));
@@ -162,7 +163,7 @@ async fn work(folder: &Path) {
             tokio::task::yield_now().await;
             continue;
         };
-        store.call(&mut claim, "openai", Usd(40_000)).await.unwrap();
+        store.call(&mut claim, "openai", "m", Usd(40_000)).await.unwrap();
         note("calls", format!("{} {}", claim.task().id, claim.task().attempt));
         if modality == Modality::Video {
             store.apply(&mut claim, Event::Submitted { job: job("job") }).await.unwrap();

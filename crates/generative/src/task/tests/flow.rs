@@ -22,7 +22,7 @@ async fn a_task_walks_from_accepted_to_delivered(bench: Bench) {
     assert_eq!(claim.task(), &task);
     assert!(store.claim_queued(Modality::Video).await.unwrap().is_none());
 
-    store.call(&mut claim, "runway", Usd(250_000)).await.unwrap();
+    store.call(&mut claim, "runway", "m", Usd(250_000)).await.unwrap();
     store.apply(&mut claim, Event::Submitted { job: job("job-1") }).await.unwrap();
     let stored = store.ledger().task(task.id).await.unwrap();
     assert_eq!(
@@ -82,7 +82,7 @@ async fn another_attempt_is_another_payment(bench: Bench) {
     assert!(store.claim_queued(Modality::Image).await.unwrap().is_none());
     store.skip(Duration::from_secs(5));
     let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-    store.call(&mut claim, "stabilityai", Usd(30_000)).await.unwrap();
+    store.call(&mut claim, "stabilityai", "m", Usd(30_000)).await.unwrap();
     let task = store.ledger().task(id).await.unwrap();
     assert_eq!((task.attempt, task.service.as_deref()), (2, Some("stabilityai")));
     assert_eq!(task.next_service, None);
@@ -147,7 +147,7 @@ async fn texts_that_one_database_would_not_take_are_kept(bench: Bench) {
     let task = store.accept(Modality::Image, "5V".to_owned(), request(prompt), None).await.unwrap();
     assert_eq!(store.ledger().task(task.id).await.unwrap().request.prompt, prompt);
     let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-    store.call(&mut claim, "openai\0", Usd(1)).await.unwrap();
+    store.call(&mut claim, "openai\0", "m", Usd(1)).await.unwrap();
     store.apply(&mut claim, Event::Fail { cost: None, why: "\0ж\r\n".to_owned() }).await.unwrap();
     let task = store.ledger().task(task.id).await.unwrap();
     assert_eq!(task.failure.as_deref(), Some("\u{fffd}ж\r\n"));

@@ -9,7 +9,7 @@ fn media() -> Media {
     Media { extension: "png".to_owned(), bytes: 1, sha256: "00".to_owned() }
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub(super) fn event() -> impl Strategy<Value = Event> {
     let text = || Just("why".to_owned());
     let time = || 0..10 * HORIZON_MS;
     let cost = || proptest::option::of((0..1_000_u64).prop_map(Usd));
@@ -24,6 +24,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => (0..1_000_u64, 0..5_i64).prop_map(|(price, day)| Event::Call {
             service: "openai".to_owned(),
+            model: "m".to_owned(),
             price: Usd(price),
             day: Day(day),
         }),

@@ -7,6 +7,7 @@ mod flow;
 mod hosts;
 mod machine;
 mod queue;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -70,6 +71,7 @@ impl Bench {
             output_dir: self.path("output"),
             queue: 10_000,
             daily_budget: None,
+            journal: None,
         }
     }
 
@@ -112,7 +114,7 @@ impl Store {
     async fn calling(&self) -> Claim {
         self.put(Modality::Image, "5Validator").await;
         let mut claim = self.claim_queued(Modality::Image).await.unwrap().unwrap();
-        self.call(&mut claim, "openai", Usd(40_000)).await.unwrap();
+        self.call(&mut claim, "openai", "gpt-image-1", Usd(40_000)).await.unwrap();
         claim
     }
 

@@ -35,7 +35,7 @@ async fn whoever_has_fewest_under_way_is_first(bench: Bench) {
     let mut claims = Vec::new();
     for _ in 0..2 {
         let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-        store.call(&mut claim, "openai", Usd(1)).await.unwrap();
+        store.call(&mut claim, "openai", "m", Usd(1)).await.unwrap();
         claims.push(claim);
     }
     // 5B's comes to its end, 5A's does not: so it is 5B's turn again, though 5A was served longer ago.
@@ -95,7 +95,7 @@ async fn the_days_budget_is_never_exceeded(bench: Bench) {
     }
     let call = async |store: &Store| {
         let mut claim = store.claim_queued(Modality::Image).await.unwrap().unwrap();
-        match store.call(&mut claim, "openai", Usd(1_000_000)).await {
+        match store.call(&mut claim, "openai", "m", Usd(1_000_000)).await {
             Ok(()) => Some(claim),
             Err(StoreError::BudgetSpent { spent, .. }) => {
                 assert!(spent > Usd(6_500_000));

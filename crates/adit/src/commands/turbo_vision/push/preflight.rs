@@ -16,6 +16,7 @@ use super::super::{
 use crate::cli::turbo_vision::{EraArg, Push};
 use crate::commands::chain::connect;
 use crate::commands::element::{self, Track};
+use crate::commands::journal;
 use crate::commands::say::Say;
 use crate::commands::sealed::Committer;
 use crate::failure::Failure;
@@ -116,6 +117,20 @@ async fn committing(
     let chain = connect(env, &args.network)?;
     let (committer, known) =
         Committer::prepare(env, chain, netuid, &wallet, &args.password, args.dry_run).await?;
+    if let Some(journal) = say.journal() {
+        let newest = known.revealed.last().map(adit_chain::Revealed::text);
+        let told = journal::record_chain(
+            journal,
+            &committer.chain,
+            told,
+            netuid,
+            committer.hotkey,
+            newest.as_deref(),
+        );
+        if let Err(error) = told.await {
+            tracing::warn!("the miner's place on chain is not recorded: {error}");
+        }
+    }
     if known.revealed.len() >= 10 {
         say.warn(
             "the chain keeps the 10 newest commitments of a hotkey: this one pushes out the oldest, which validators then \
