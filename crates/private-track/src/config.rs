@@ -43,6 +43,8 @@ pub struct Config {
     pub stakes: Option<StakeSource>,
     /// Age from which `/health` calls the stake table stale.
     pub stake_max_age: Duration,
+    /// The subnet, where known: for the record.
+    pub netuid: Option<Netuid>,
     /// Which addresses clips may come from.
     pub guard: AddressGuard,
     /// Largest clip in bytes.
@@ -270,6 +272,7 @@ impl Config {
             },
             stakes: if stake_gate == StakeGate::Off { None } else { Some(stake_source(env)?) },
             stake_max_age: Duration::from_secs(count(env, &var::STAKE_TABLE_MAX_AGE, 1 << 32)? as u64),
+            netuid: Some(netuid(env)?),
             guard,
             max_clip_bytes: count(env, &var::MAX_CLIP_BYTES, 1 << 40)? as u64,
             deadline: deadline(env, default_deadline)?,
@@ -359,6 +362,10 @@ fn stake_gate(env: &Environment) -> Result<StakeGate, SettingError> {
     }
 }
 
+fn netuid(env: &Environment) -> Result<Netuid, SettingError> {
+    env.parsed(&var::NETUID, "a subnet number from 0 to 65535").map(Netuid)
+}
+
 fn stake_source(env: &Environment) -> Result<StakeSource, ConfigError> {
     if let Some(file) = env.path(&var::STAKE_TABLE_FILE)? {
         stake_file::read(&file).map_err(FollowError::from)?;
@@ -372,7 +379,7 @@ fn stake_source(env: &Environment) -> Result<StakeSource, ConfigError> {
     };
     let endpoints = Endpoints::parse(env.required(named)?)
         .map_err(|source| ConfigError::Network { name: named.name, source })?;
-    let netuid = Netuid(env.parsed(&var::NETUID, "a subnet number from 0 to 65535")?);
+    let netuid = netuid(env)?;
     let refresh = Duration::from_secs(count(env, &var::STAKE_REFRESH_SECONDS, 86_400)? as u64);
     let copy = data_folder(env)?.map(|folder| folder.join(format!("stakes-{netuid}.json")));
     Ok(StakeSource::Chain(ChainStakes { endpoints, netuid, refresh, copy }))

@@ -18,7 +18,8 @@ use crate::admission::Admission;
 use crate::challenge::Solver;
 use crate::config::{Config, ConfigError};
 use crate::metrics::Metrics;
-use crate::record::Recorder;
+use crate::record::{Recorder, warnings};
+use crate::refusals::Refusals;
 use crate::routes::{Miner, router};
 
 /// Why the server does not start.
@@ -88,7 +89,8 @@ impl Server {
         let recorder = config.journal.as_ref().and_then(Place::open).map(|journal| {
             tracing::info!("Journal: {}", journal.path().display());
             let predictor = config.predictor.name().to_owned();
-            Recorder { journal, miner_hotkey: policy.own_hotkey, predictor, image: config.image }
+            let (miner_hotkey, refusals) = (policy.own_hotkey, Refusals::default());
+            Recorder { journal, miner_hotkey, predictor, image: config.image, refusals }
         });
         let predictor = Arc::new(config.predictor.start().await?);
 
@@ -104,6 +106,10 @@ impl Server {
                 StakeGate::Closed | StakeGate::Off => "every caller is refused",
             };
             tracing::warn!("no stakes are known yet: until the chain answers, {until} (ADIT_STAKES_UNKNOWN)");
+        }
+        if let Some(recorder) = &recorder {
+            let warnings = warnings(&policy, gate.stakes().is_some());
+            recorder.started(http.address(), config.netuid, predictor.describe(), warnings);
         }
         let miner = Miner {
             solver: Solver { media, predictor, mode: config.mode },
@@ -151,10 +157,21 @@ impl Server {
                 }
             }
         };
-        tokio::select! {
-            error = no_decoder => return Err(error.into()),
-            () = self.http.serve(router(Arc::clone(&self.miner)), stop) => {}
+        let refused = async {
+            match &miner.recorder {
+                Some(recorder) => recorder.record_refusals().await,
+                None => pending().await,
+            }
+        };
+        let ended: Result<(), StartError> = tokio::select! {
+            error = no_decoder => Err(error.into()),
+            never = refused => match never {},
+            () = self.http.serve(router(Arc::clone(&self.miner)), stop) => Ok(()),
+        };
+        if let Some(recorder) = &miner.recorder {
+            recorder.stopped(ended.as_ref().err().map(ToString::to_string));
         }
+        ended?;
         drop(self.following);
         self.miner.solver.predictor.shutdown().await;
         Ok(())
