@@ -95,7 +95,7 @@ impl Server {
         }
         let store = Store::open(config.store).await?;
         say_services(&config.services);
-        let following = Follower::start(gate.stakes_in_force(), config.stakes)?;
+        let following = Follower::start(gate.stakes_in_force(), config.stakes, None)?;
         let uid = Arc::new(OnceLock::new());
         let presence = Presence::new(config.chain, Arc::clone(&pair), http.address(), Arc::clone(&uid))?;
         let about = About {

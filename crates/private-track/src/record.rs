@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use adit_auth::{Policy, StakeGate, Verified};
-use adit_chain::Netuid;
+use adit_chain::{Netuid, Observer};
 use adit_journal::Journal;
 use adit_journal::record::{Challenge, Clip, Ended, MAX_TEXT, Stage, Started, Stopped, bounded};
 use adit_keys::Hotkey;
@@ -117,6 +117,11 @@ impl Recorder {
             daily_budget_micro_usd: None,
             warnings,
         });
+    }
+
+    /// Records the miner's place on chain, where its hotkey is known.
+    pub(crate) fn observer(&self) -> Option<Observer> {
+        Some(Observer::new(self.miner_hotkey?, self.journal.clone()).with_commitment())
     }
 
     /// Records from time to time whom the gate has refused.

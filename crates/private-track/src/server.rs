@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant as StdInstant;
 
 use adit_auth::{Gate, StakeGate};
-use adit_chain::{Follower, StakeSource};
+use adit_chain::{ChainStakes, Follower, Observer, StakeSource};
 use adit_http_server::{ListenError, Server as HttpServer};
 use adit_journal::Place;
 use adit_media::{Ffmpeg, Media, MediaError, MediaLimits};
@@ -98,9 +98,15 @@ impl Server {
         tracing::info!("Predictor: {}", predictor.describe());
 
         let stake_source = config.stakes.as_ref().map(StakeSource::name);
-        let follow = |source| Follower::start(gate.stakes_in_force(), source);
-        let following = config.stakes.map(follow).transpose().map_err(ConfigError::from)?;
-        if following.is_some() && gate.stakes().is_none() {
+        let observer = recorder.as_ref().and_then(Recorder::observer);
+        let following = match config.stakes {
+            Some(source) => {
+                let started = Follower::start(gate.stakes_in_force(), source, observer);
+                Some(started.map_err(ConfigError::from)?)
+            }
+            None => config.facts.zip(observer).and_then(observe),
+        };
+        if stake_source.is_some() && gate.stakes().is_none() {
             let until = match policy.stake_gate {
                 StakeGate::OpenUntilKnown => "no caller is judged by its stake",
                 StakeGate::Closed | StakeGate::Off => "every caller is refused",
@@ -176,6 +182,12 @@ impl Server {
         self.miner.solver.predictor.shutdown().await;
         Ok(())
     }
+}
+
+/// Follows the chain for the record alone, which is no reason not to start.
+fn observe((chain, observer): (ChainStakes, Observer)) -> Option<Follower> {
+    let started = Follower::observe(chain, observer);
+    started.inspect_err(|error| tracing::warn!("the miner's place on chain is not recorded: {error}")).ok()
 }
 
 /// The lines that the guide promises.

@@ -58,6 +58,7 @@ pub(crate) fn config(miner: Hotkey, stakes: &Path) -> Config {
         },
         stakes: Some(StakeSource::File(stakes.to_owned())),
         stake_max_age: Duration::from_secs(3600),
+        facts: None,
         netuid: Some(Netuid(44)),
         guard: AddressGuard::public_only().allowing("127.0.0.1").unwrap(),
         max_clip_bytes: 64 << 20,

@@ -90,7 +90,8 @@ async fn a_flood_of_refused_requests_is_a_few_entries_with_their_count() {
     fixture.stop().await;
 
     let refused: Vec<Refused> = all(&path);
-    let sums: Vec<_> = refused.iter().map(|row| (row.reason.as_str(), row.claimed.clone(), row.count)).collect();
+    let sums: Vec<_> =
+        refused.iter().map(|row| (row.reason.as_str(), row.claimed.clone(), row.count)).collect();
     assert_eq!(
         sums,
         [("missing_headers", None, 1), ("not_in_metagraph", None, 40), ("signature", Some(validator), 3)]
