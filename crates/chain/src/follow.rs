@@ -1,7 +1,8 @@
 //! Keeping a server's stake table fresh, from the chain or from a file, beside the serving. The last good table
-//! stays in force where no newer one can be had.
+//! stays in force where no newer one can be had. An [`Observer`] sees each metagraph that is read for it.
 
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use adit_auth::StakesInForce;
@@ -9,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::stake_file::{self, StakeFileError};
-use crate::{Chain, ChainError, Endpoints, Limits, Netuid, StakeCopyError, Stakes};
+use crate::{Chain, ChainError, Endpoints, Limits, Netuid, Observer, StakeCopyError, Stakes};
 
 /// How often a file is looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -78,19 +79,43 @@ pub enum FollowError {
 /// Keeps a table fresh until it is dropped.
 #[derive(Debug)]
 pub struct Follower {
-    _stop: oneshot::Sender<()>,
+    /// Both are taken when it is dropped.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Follower {
-    /// Puts the table in place that is at hand, and follows its source on a thread of its own.
+    /// Puts the table in place that is at hand, and follows its source on a thread of its own. The observer has nothing to
+    /// see where the source is a file.
     ///
     /// # Errors
     /// Where a file cannot be read; the chain is asked in the background.
-    pub fn start(stakes: StakesInForce, source: StakeSource) -> Result<Self, FollowError> {
-        match &source {
-            StakeSource::File(file) => stakes.set(stake_file::read(file)?),
-            StakeSource::Chain(chain) => use_copy(&stakes, chain),
+    pub fn start(
+        stakes: StakesInForce,
+        source: StakeSource,
+        observer: Option<Observer>,
+    ) -> Result<Self, FollowError> {
+        match source {
+            StakeSource::File(file) => {
+                stakes.set(stake_file::read(&file)?);
+                Self::spawn(follow_file(stakes, file))
+            }
+            StakeSource::Chain(chain) => {
+                use_copy(&stakes, &chain);
+                Self::spawn(follow_chain(Some(stakes), chain, observer))
+            }
         }
+    }
+
+    /// Follows the chain for the observer alone: where no caller is judged by its stake.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn observe(chain: ChainStakes, observer: Observer) -> Result<Self, FollowError> {
+        Self::spawn(follow_chain(None, chain, Some(observer)))
+    }
+
+    fn spawn(follow: impl Future<Output = ()> + Send + 'static) -> Result<Self, FollowError> {
         let (stop, stopped) = oneshot::channel::<()>();
         let work = move || {
             let own = rustix::process::setpriority_process(None, NICE);
@@ -99,28 +124,37 @@ impl Follower {
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(async {
-                    tokio::select! {
-                        _ = stopped => {}
-                        () = follow(stakes, source) => {}
-                    }
-                }),
+                Ok(runtime) => {
+                    runtime.block_on(async {
+                        tokio::select! {
+                            _ = stopped => {}
+                            () = follow => {}
+                        }
+                    });
+                    // A name that is being resolved holds nobody up.
+                    runtime.shutdown_background();
+                }
                 Err(error) => tracing::error!("the stakes are not followed: {error}"),
             }
         };
-        std::thread::Builder::new().name("stakes".into()).spawn(work).map_err(FollowError::NoThread)?;
-        Ok(Self { _stop: stop })
+        let thread = std::thread::Builder::new().name("stakes".into()).spawn(work);
+        Ok(Self { stop: Some(stop), thread: Some(thread.map_err(FollowError::NoThread)?) })
     }
 }
 
-async fn follow(stakes: StakesInForce, source: StakeSource) {
-    match source {
-        StakeSource::File(file) => follow_file(&stakes, file).await,
-        StakeSource::Chain(chain) => follow_chain(&stakes, &chain).await,
+impl Drop for Follower {
+    /// Returns when the thread holds nothing any more: the observer's journal is written when its last handle is dropped.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("following the stakes came to an end by an error in this program");
+        }
     }
 }
 
-async fn follow_file(in_force: &StakesInForce, file: PathBuf) {
+async fn follow_file(in_force: StakesInForce, file: PathBuf) {
     // What the table in force was read from: the file may have changed since.
     let mut read_at = in_force.get().map(|table| table.as_of());
     let mut ticks = tokio::time::interval(LOOK);
@@ -160,19 +194,26 @@ fn use_copy(in_force: &StakesInForce, source: &ChainStakes) {
     }
 }
 
-async fn follow_chain(in_force: &StakesInForce, source: &ChainStakes) {
+async fn follow_chain(in_force: Option<StakesInForce>, source: ChainStakes, mut observer: Option<Observer>) {
     let chain = Chain::new(source.endpoints.clone(), LIMITS);
     let mut pause = PAUSE;
     loop {
-        let error = match session(in_force, &chain, source, &mut pause).await {
+        let ended = session(in_force.as_ref(), &chain, &source, observer.as_mut(), &mut pause).await;
+        let error = match ended {
             Ok(never) => match never {},
             Err(error) => error,
         };
-        let kept = match in_force.get() {
-            Some(table) => format!("keeping the stakes of {} s ago", table.age(SystemTime::now()).as_secs()),
-            None => "there are no stakes yet".to_owned(),
-        };
-        tracing::warn!("{kept}, asking again in {} s: {error}", pause.as_secs());
+        let again = pause.as_secs();
+        match in_force.as_ref().map(StakesInForce::get) {
+            Some(Some(table)) => {
+                let age = table.age(SystemTime::now()).as_secs();
+                tracing::warn!("keeping the stakes of {age} s ago, asking again in {again} s: {error}");
+            }
+            Some(None) => tracing::warn!("there are no stakes yet, asking again in {again} s: {error}"),
+            None => tracing::info!(
+                "the miner's place on chain is not recorded, asking again in {again} s: {error}"
+            ),
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -180,30 +221,41 @@ async fn follow_chain(in_force: &StakesInForce, source: &ChainStakes) {
 
 /// Reads the stakes again and again over one connection, until it fails or brings no more blocks.
 async fn session(
-    in_force: &StakesInForce,
+    in_force: Option<&StakesInForce>,
     chain: &Chain,
     source: &ChainStakes,
+    mut observer: Option<&mut Observer>,
     pause: &mut Duration,
 ) -> Result<std::convert::Infallible, ChainError> {
     let mut heads = chain.heads().await?;
     loop {
         let due = Instant::now() + source.refresh;
         let netuid = source.netuid;
-        let stakes = chain.read(|head| async move { head.stakes(netuid).await }).await?;
-        let table = stakes.table();
-        let age = table.age(SystemTime::now()).as_secs();
-        tracing::info!(hotkeys = table.len(), block = stakes.block, age, "stake table read from the chain");
-        in_force.set(table);
+        let (metagraph, as_of) =
+            chain.read(|head| async move { tokio::try_join!(head.metagraph(netuid), head.time()) }).await?;
+        if let Some(in_force) = in_force {
+            use_stakes(in_force, source, &Stakes::of(&metagraph, as_of));
+        }
         *pause = PAUSE;
-        if let Some(copy) = &source.copy
-            && let Err(error) = stakes.write_copy(copy, &source.endpoints.to_string())
-        {
-            tracing::warn!(
-                "the stakes are not kept for a start without the chain: {error}; ADIT_DATA_DIR names another place"
-            );
+        if let Some(observer) = &mut observer {
+            observer.observe(chain, &metagraph, as_of).await;
         }
         while let Ok(block) = timeout_at(due, heads.next(QUIET)).await {
             block?;
         }
+    }
+}
+
+fn use_stakes(in_force: &StakesInForce, source: &ChainStakes, stakes: &Stakes) {
+    let table = stakes.table();
+    let age = table.age(SystemTime::now()).as_secs();
+    tracing::info!(hotkeys = table.len(), block = stakes.block, age, "stake table read from the chain");
+    in_force.set(table);
+    if let Some(copy) = &source.copy
+        && let Err(error) = stakes.write_copy(copy, &source.endpoints.to_string())
+    {
+        tracing::warn!(
+            "the stakes are not kept for a start without the chain: {error}; ADIT_DATA_DIR names another place"
+        );
     }
 }

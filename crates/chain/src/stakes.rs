@@ -9,7 +9,7 @@ use adit_auth::StakeTable;
 use adit_keys::Hotkey;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChainError, Head, Netuid, Rao};
+use crate::{Metagraph, Netuid, Rao};
 
 /// Version of the file's form.
 const VERSION: u32 = 1;
@@ -70,19 +70,14 @@ struct Copy {
     stakes: BTreeMap<String, u64>,
 }
 
-impl Head {
-    /// The stakes of a subnet as a miner's gate counts them.
-    ///
-    /// # Errors
-    /// Where the chain cannot be asked, or has no such subnet.
-    pub async fn stakes(&self, netuid: Netuid) -> Result<Stakes, ChainError> {
-        let (metagraph, as_of) = tokio::try_join!(self.metagraph(netuid), self.time())?;
-        let stakes = metagraph.neurons.iter().map(|neuron| (neuron.hotkey, neuron.stake)).collect();
-        Ok(Stakes { netuid, block: metagraph.block, as_of, stakes })
-    }
-}
-
 impl Stakes {
+    /// Those of a metagraph whose block was made then, as a miner's gate counts them.
+    #[must_use]
+    pub fn of(metagraph: &Metagraph, as_of: SystemTime) -> Self {
+        let stakes = metagraph.neurons.iter().map(|neuron| (neuron.hotkey, neuron.stake)).collect();
+        Self { netuid: metagraph.netuid, block: metagraph.block, as_of, stakes }
+    }
+
     /// The table that a gate judges by.
     #[must_use]
     pub fn table(&self) -> StakeTable {

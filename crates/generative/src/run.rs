@@ -104,7 +104,7 @@ impl Server {
         config.store.journal.clone_from(&journal);
         let store = Store::open(config.store).await?;
         say_services(&config.services);
-        let following = Follower::start(gate.stakes_in_force(), config.stakes)?;
+        let following = Follower::start(gate.stakes_in_force(), config.stakes, None)?;
         let uid = Arc::new(OnceLock::new());
         let netuid = config.chain.netuid;
         let presence = Presence::new(config.chain, Arc::clone(&pair), http.address(), Arc::clone(&uid))?;

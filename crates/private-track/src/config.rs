@@ -41,8 +41,12 @@ pub struct Config {
     pub gate: GateConfig,
     /// Where stakes are read from, where the stake gate is on.
     pub stakes: Option<StakeSource>,
+    /// Where the miner's place on chain is read for the journal, where no stakes are.
+    pub facts: Option<ChainStakes>,
     /// Age from which `/health` calls the stake table stale.
     pub stake_max_age: Duration,
+    /// The subnet, where known: for the record.
+    pub netuid: Option<Netuid>,
     /// Which addresses clips may come from.
     pub guard: AddressGuard,
     /// Largest clip in bytes.
@@ -269,7 +273,9 @@ impl Config {
                 body_timeout: BODY_TIMEOUT,
             },
             stakes: if stake_gate == StakeGate::Off { None } else { Some(stake_source(env)?) },
+            facts: if spot_check || stake_gate != StakeGate::Off { None } else { facts_source(env)? },
             stake_max_age: Duration::from_secs(count(env, &var::STAKE_TABLE_MAX_AGE, 1 << 32)? as u64),
+            netuid: Some(netuid(env)?),
             guard,
             max_clip_bytes: count(env, &var::MAX_CLIP_BYTES, 1 << 40)? as u64,
             deadline: deadline(env, default_deadline)?,
@@ -359,11 +365,35 @@ fn stake_gate(env: &Environment) -> Result<StakeGate, SettingError> {
     }
 }
 
+fn netuid(env: &Environment) -> Result<Netuid, SettingError> {
+    env.parsed(&var::NETUID, "a subnet number from 0 to 65535").map(Netuid)
+}
+
 fn stake_source(env: &Environment) -> Result<StakeSource, ConfigError> {
     if let Some(file) = env.path(&var::STAKE_TABLE_FILE)? {
         stake_file::read(&file).map_err(FollowError::from)?;
         return Ok(StakeSource::File(file));
     }
+    chain_source(env).map(StakeSource::Chain)
+}
+
+/// The chain that somebody has named, unless its stakes are a file's. One that cannot be used is no reason not to start.
+fn facts_source(env: &Environment) -> Result<Option<ChainStakes>, SettingError> {
+    let named = |var| Ok(env.written(var)?.is_some_and(|text| !text.trim().is_empty()));
+    let chain = named(&var::SUBTENSOR_ADDRESS)? || named(&var::SUBTENSOR_NETWORK)?;
+    if !chain || env.path(&var::STAKE_TABLE_FILE)?.is_some() {
+        return Ok(None);
+    }
+    match chain_source(env) {
+        Ok(source) => Ok(Some(ChainStakes { copy: None, ..source })),
+        Err(error) => {
+            tracing::warn!("the miner's place on chain is not recorded: {error}");
+            Ok(None)
+        }
+    }
+}
+
+fn chain_source(env: &Environment) -> Result<ChainStakes, ConfigError> {
     // As in fiber, the address wins over the network's name.
     let named = if env.text(&var::SUBTENSOR_ADDRESS)?.is_some() {
         &var::SUBTENSOR_ADDRESS
@@ -372,10 +402,10 @@ fn stake_source(env: &Environment) -> Result<StakeSource, ConfigError> {
     };
     let endpoints = Endpoints::parse(env.required(named)?)
         .map_err(|source| ConfigError::Network { name: named.name, source })?;
-    let netuid = Netuid(env.parsed(&var::NETUID, "a subnet number from 0 to 65535")?);
+    let netuid = netuid(env)?;
     let refresh = Duration::from_secs(count(env, &var::STAKE_REFRESH_SECONDS, 86_400)? as u64);
     let copy = data_folder(env)?.map(|folder| folder.join(format!("stakes-{netuid}.json")));
-    Ok(StakeSource::Chain(ChainStakes { endpoints, netuid, refresh, copy }))
+    Ok(ChainStakes { endpoints, netuid, refresh, copy })
 }
 
 /// Where things are kept between runs. A `~` that stayed means that there is no HOME: then nothing is kept.
@@ -560,6 +590,24 @@ mod tests {
             PathBuf::from("/home/m/.local/share/adit/private-track.sqlite")
         );
         assert_eq!(kept("true"), None);
+    }
+
+    #[test]
+    fn a_chain_is_followed_for_the_record_only_where_somebody_named_it() {
+        let live = [
+            ("BLACKLIST_ENABLED", "no"),
+            ("ADIT_PREDICTOR", "baseline"),
+            ("ADIT_HOTKEY", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"),
+        ];
+        let facts =
+            |more: &[(&'static str, &'static str)]| config(&[&live[..], more].concat()).unwrap().facts;
+        let network = ("SUBTENSOR_NETWORK", "test");
+        assert!(facts(&[]).is_none());
+        let source = facts(&[network, ("HOME", "/home/m")]).unwrap();
+        assert_eq!((source.netuid, source.copy), (Netuid(44), None));
+        assert!(facts(&[network, ("STAKE_TABLE_FILE", "/s.json")]).is_none());
+        assert!(facts(&[network, ("SPOTCHECK_MODE", "true")]).is_none());
+        assert!(facts(&[("SUBTENSOR_ADDRESS", "no address")]).is_none());
     }
 
     #[test]

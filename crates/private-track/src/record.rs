@@ -1,18 +1,22 @@
-//! What the journal holds of a challenge, and where its time went. Only what a caller signed is recorded: the rest could be
-//! any stranger's.
+//! What the journal holds of a miner: its start and its end, whom it refused, and each challenge with where its time went. Of
+//! challenges only what a caller signed is recorded: the rest could be any stranger's.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use adit_auth::Verified;
+use adit_auth::{Policy, StakeGate, Verified};
+use adit_chain::{Netuid, Observer};
 use adit_journal::Journal;
-use adit_journal::record::{Challenge, Clip, Ended, MAX_TEXT, Stage, bounded};
+use adit_journal::record::{Challenge, Clip, Ended, MAX_TEXT, Stage, Started, Stopped, bounded};
 use adit_keys::Hotkey;
 use adit_media::ClipInfo;
 use adit_predictor::{Answer, Wanted};
 use serde_json::value::RawValue;
 
 use crate::challenge::Failure;
+use crate::refusals::{self, Refusals};
 use crate::wire::answer;
 use crate::wire::request::{ChallengeRequest, Subject};
 
@@ -83,16 +87,57 @@ impl Drop for StageTime<'_> {
     }
 }
 
-/// Records the challenges of one miner.
+/// Records what happens to one miner.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) journal: Journal,
     pub(crate) miner_hotkey: Option<Hotkey>,
     pub(crate) predictor: String,
     pub(crate) image: Option<String>,
+    pub(crate) refusals: Refusals,
 }
 
 impl Recorder {
+    /// It listens, and what answers is chosen.
+    pub(crate) fn started(
+        &self,
+        address: SocketAddr,
+        netuid: Option<Netuid>,
+        works_by: String,
+        warnings: Vec<String>,
+    ) {
+        self.journal.record(&Started {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            address: address.to_string(),
+            hotkey: self.miner_hotkey.map(|hotkey| hotkey.to_string()),
+            netuid: netuid.map(|netuid| netuid.0),
+            works_by: vec![works_by],
+            image: self.image.clone(),
+            daily_budget_micro_usd: None,
+            warnings,
+        });
+    }
+
+    /// Records the miner's place on chain, where its hotkey is known.
+    pub(crate) fn observer(&self) -> Option<Observer> {
+        Some(Observer::new(self.miner_hotkey?, self.journal.clone()).with_commitment())
+    }
+
+    /// Records from time to time whom the gate has refused.
+    pub(crate) async fn record_refusals(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(refusals::EVERY).await;
+            self.refusals.record(&self.journal);
+        }
+    }
+
+    /// It has ended; `reason` says why, where it is an error.
+    pub(crate) fn stopped(&self, reason: Option<String>) {
+        self.refusals.record(&self.journal);
+        self.journal.record(&Stopped { reason: reason.map(|reason| bounded(&reason, MAX_TEXT)) });
+    }
+
     /// Begins the record of a challenge; `None` where nobody signed it.
     pub(crate) fn begin(
         &self,
@@ -132,6 +177,28 @@ impl Recorder {
         };
         Some(Recording { journal: &self.journal, record })
     }
+}
+
+/// What an operator should know of a gate that lets through more, or less, than one of a live miner does.
+pub(crate) fn warnings(policy: &Policy, stakes_known: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !policy.verify {
+        warnings.push("signatures are not checked, so challenges are not recorded (VERIFY_ENABLED)");
+    }
+    match policy.stake_gate {
+        StakeGate::Off => warnings.push("callers are not judged by their stake (BLACKLIST_ENABLED)"),
+        StakeGate::Closed if !stakes_known => warnings.push(
+            "no stakes are known yet: until the chain answers, every caller is refused (ADIT_STAKES_UNKNOWN)",
+        ),
+        StakeGate::OpenUntilKnown if !stakes_known => warnings.push(
+            "no stakes are known yet: until the chain answers, no caller is judged by its stake (ADIT_STAKES_UNKNOWN)",
+        ),
+        StakeGate::Closed | StakeGate::OpenUntilKnown => {}
+    }
+    if policy.own_hotkey.is_none() {
+        warnings.push("the miner's own hotkey is unknown, so it takes challenges for others (ADIT_HOTKEY)");
+    }
+    warnings.into_iter().map(str::to_owned).collect()
 }
 
 /// A challenge that is under way.

@@ -22,6 +22,7 @@ use crate::challenge::{Failure, Solver};
 use crate::docs;
 use crate::metrics::{Metrics, Snapshot};
 use crate::record::{Recorder, Recording, Trace};
+use crate::refusals::claimed;
 use crate::wire::request::{ChallengeRequest, Rejection};
 use crate::wire::{self, request};
 
@@ -176,9 +177,14 @@ struct Arrived(StdInstant);
 
 async fn at_the_gate(State(miner): State<Arc<Miner>>, mut request: Request, next: Next) -> Response<Body> {
     request.extensions_mut().insert(Arrived(StdInstant::now()));
+    let named = request.headers();
+    let named = named.get("validator-hotkey").or_else(|| named.get("x-validator-hotkey")).cloned();
     let response = next.run(request).await;
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         miner.metrics.refused(refusal.label());
+        if let Some(recorder) = &miner.recorder {
+            recorder.refusals.add(refusal, claimed(named.as_ref(), miner.gate.stakes().as_deref()));
+        }
     }
     response
 }

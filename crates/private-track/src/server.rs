@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant as StdInstant;
 
 use adit_auth::{Gate, StakeGate};
-use adit_chain::{Follower, StakeSource};
+use adit_chain::{ChainStakes, Follower, Observer, StakeSource};
 use adit_http_server::{ListenError, Server as HttpServer};
 use adit_journal::Place;
 use adit_media::{Ffmpeg, Media, MediaError, MediaLimits};
@@ -18,7 +18,8 @@ use crate::admission::Admission;
 use crate::challenge::Solver;
 use crate::config::{Config, ConfigError};
 use crate::metrics::Metrics;
-use crate::record::Recorder;
+use crate::record::{Recorder, warnings};
+use crate::refusals::Refusals;
 use crate::routes::{Miner, router};
 
 /// Why the server does not start.
@@ -88,7 +89,8 @@ impl Server {
         let recorder = config.journal.as_ref().and_then(Place::open).map(|journal| {
             tracing::info!("Journal: {}", journal.path().display());
             let predictor = config.predictor.name().to_owned();
-            Recorder { journal, miner_hotkey: policy.own_hotkey, predictor, image: config.image }
+            let (miner_hotkey, refusals) = (policy.own_hotkey, Refusals::default());
+            Recorder { journal, miner_hotkey, predictor, image: config.image, refusals }
         });
         let predictor = Arc::new(config.predictor.start().await?);
 
@@ -96,14 +98,24 @@ impl Server {
         tracing::info!("Predictor: {}", predictor.describe());
 
         let stake_source = config.stakes.as_ref().map(StakeSource::name);
-        let follow = |source| Follower::start(gate.stakes_in_force(), source);
-        let following = config.stakes.map(follow).transpose().map_err(ConfigError::from)?;
-        if following.is_some() && gate.stakes().is_none() {
+        let observer = recorder.as_ref().and_then(Recorder::observer);
+        let following = match config.stakes {
+            Some(source) => {
+                let started = Follower::start(gate.stakes_in_force(), source, observer);
+                Some(started.map_err(ConfigError::from)?)
+            }
+            None => config.facts.zip(observer).and_then(observe),
+        };
+        if stake_source.is_some() && gate.stakes().is_none() {
             let until = match policy.stake_gate {
                 StakeGate::OpenUntilKnown => "no caller is judged by its stake",
                 StakeGate::Closed | StakeGate::Off => "every caller is refused",
             };
             tracing::warn!("no stakes are known yet: until the chain answers, {until} (ADIT_STAKES_UNKNOWN)");
+        }
+        if let Some(recorder) = &recorder {
+            let warnings = warnings(&policy, gate.stakes().is_some());
+            recorder.started(http.address(), config.netuid, predictor.describe(), warnings);
         }
         let miner = Miner {
             solver: Solver { media, predictor, mode: config.mode },
@@ -151,14 +163,31 @@ impl Server {
                 }
             }
         };
-        tokio::select! {
-            error = no_decoder => return Err(error.into()),
-            () = self.http.serve(router(Arc::clone(&self.miner)), stop) => {}
+        let refused = async {
+            match &miner.recorder {
+                Some(recorder) => recorder.record_refusals().await,
+                None => pending().await,
+            }
+        };
+        let ended: Result<(), StartError> = tokio::select! {
+            error = no_decoder => Err(error.into()),
+            never = refused => match never {},
+            () = self.http.serve(router(Arc::clone(&self.miner)), stop) => Ok(()),
+        };
+        if let Some(recorder) = &miner.recorder {
+            recorder.stopped(ended.as_ref().err().map(ToString::to_string));
         }
+        ended?;
         drop(self.following);
         self.miner.solver.predictor.shutdown().await;
         Ok(())
     }
+}
+
+/// Follows the chain for the record alone, which is no reason not to start.
+fn observe((chain, observer): (ChainStakes, Observer)) -> Option<Follower> {
+    let started = Follower::observe(chain, observer);
+    started.inspect_err(|error| tracing::warn!("the miner's place on chain is not recorded: {error}")).ok()
 }
 
 /// The lines that the guide promises.

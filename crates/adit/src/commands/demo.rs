@@ -131,6 +131,8 @@ impl Stage {
                 body_timeout: Duration::from_secs(10),
             },
             stakes: Some(StakeSource::File(self.stakes.clone())),
+            facts: None,
+            netuid: None,
             stake_max_age: Duration::from_secs(3600),
             guard: AddressGuard::public_only().allowing("127.0.0.1").map_err(Failure::new)?,
             max_clip_bytes: 1 << 30,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod faults;
+mod observed;
 mod reads;
 mod refusals;
 mod round_trips;

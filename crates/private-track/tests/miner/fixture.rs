@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use adit_auth::{Dialect, GateConfig, Policy, Spelling, StakeGate, sign_headers, unix_nanos};
-use adit_chain::StakeSource;
+use adit_chain::{Netuid, StakeSource};
 use adit_keys::{Hotkey, Keypair};
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client, Limits, Response};
@@ -58,6 +58,8 @@ pub(crate) fn config(miner: Hotkey, stakes: &Path) -> Config {
         },
         stakes: Some(StakeSource::File(stakes.to_owned())),
         stake_max_age: Duration::from_secs(3600),
+        facts: None,
+        netuid: Some(Netuid(44)),
         guard: AddressGuard::public_only().allowing("127.0.0.1").unwrap(),
         max_clip_bytes: 64 << 20,
         deadline: PATIENCE,
@@ -106,6 +108,11 @@ impl Fixture {
     pub(crate) async fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
         timeout(PATIENCE, self.serving.take().unwrap()).await.unwrap().unwrap().unwrap();
+    }
+
+    /// How it has ended, by itself.
+    pub(crate) async fn ended(&mut self) -> Result<(), StartError> {
+        timeout(PATIENCE, self.serving.take().unwrap()).await.unwrap().unwrap()
     }
 
     pub(crate) fn signed(&self, dialect: Dialect, body: &[u8]) -> HeaderMap {

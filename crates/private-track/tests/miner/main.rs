@@ -5,6 +5,7 @@
 mod answers;
 mod bad_input;
 mod fixture;
+mod life;
 mod live_stakes;
 mod recorded;
 mod spot_check;
