@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use adit_auth::StakeTable;
 use adit_auth::epistula::{self, Gate, GateConfig, MIN_STAKE, Policy};
 use adit_http_server::{ListenError, Server as HttpServer};
-use adit_journal::Refusals;
+use adit_journal::{Journal, Refusals};
 use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, AllowListError, Client, FetchError, Limits};
 use axum::Router;
@@ -54,6 +54,8 @@ pub struct Plan {
     pub database: PathBuf,
     /// Where the media go.
     pub output_dir: PathBuf,
+    /// Where each step is recorded, if it is.
+    pub journal: Option<Journal>,
 }
 
 /// One task.
@@ -173,7 +175,7 @@ pub async fn rehearse(plan: Plan) -> Result<Vec<Attempt>, RehearsalError> {
         output_dir: plan.output_dir,
         queue: 1000,
         daily_budget: plan.budget,
-        journal: None,
+        journal: plan.journal,
     })
     .await?;
     let about = About {

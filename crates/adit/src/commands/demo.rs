@@ -69,8 +69,8 @@ pub(crate) fn run(env: &Environment) -> Result<ExitCode, Failure> {
         summary(&shown);
         let alike = models::show(env, &stage, &python, &ffmpeg).await?;
         let judged_right = provenance::show(&stage.clip)?;
-        let credited = generative::show().await?;
-        let chute_passed = turbo_vision::show(env, &python).await?;
+        let credited = generative::show(&journals).await?;
+        let chute_passed = turbo_vision::show(env, &python, &journals).await?;
         let rehearsed = shown.iter().all(|(_, report)| report.passed());
         let passed = rehearsed && alike && judged_right && credited && chute_passed;
         journals.show()?;

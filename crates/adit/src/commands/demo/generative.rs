@@ -3,12 +3,14 @@
 
 use adit_generative::Modality;
 use adit_generative::rehearsal::{Ask, Attempt};
+use adit_journal::GENERATIVE;
 
+use super::page::Journals;
 use crate::commands::generator::rehearse::{Stage, print};
 use crate::failure::Failure;
 
 /// Whether every task was credited.
-pub(super) async fn show() -> Result<bool, Failure> {
+pub(super) async fn show(journals: &Journals) -> Result<bool, Failure> {
     println!(
         "\nSubnet 34, generative track: tasks from the signed request to the acknowledged webhook, with a stand-in for \
          OpenRouter.\n"
@@ -21,7 +23,8 @@ pub(super) async fn show() -> Result<bool, Failure> {
         ask(Modality::Video, Some("720p")),
     ];
     let folder = tempfile::tempdir()?;
-    let attempts = Stage::set().await?.rehearse(asks, folder.path(), folder.path().join("media")).await?;
+    let journal = journals.place(GENERATIVE).open();
+    let attempts = Stage::set().await?.rehearse(asks, folder.path(), journals.media(), journal).await?;
     print(&attempts);
     Ok(attempts.iter().all(Attempt::credited))
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use adit_journal::TURBO_VISION;
+use adit_journal::record::Rehearsed;
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client};
 use adit_settings::{Environment, var};
@@ -11,6 +13,7 @@ use adit_turbo_vision::local_chute::{Backend, Config, LocalChute};
 use adit_turbo_vision::rehearsal::{Rehearsal, Rules, rehearse};
 use tokio::time::Instant;
 
+use super::page::Journals;
 use crate::commands::turbo_vision::{drawn_element, drawn_scene, print_rehearsal};
 use crate::failure::Failure;
 
@@ -20,7 +23,7 @@ const FRAMES: u32 = 12;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `true` where the chute answered and is worth something, or where there is no numpy to run it with.
-pub(super) async fn show(env: &Environment, python: &Path) -> Result<bool, Failure> {
+pub(super) async fn show(env: &Environment, python: &Path, journals: &Journals) -> Result<bool, Failure> {
     println!(
         "\nSubnet 44, Turbo Vision: a chute on this machine (examples/turbo-vision), as validators ask it\n"
     );
@@ -36,6 +39,17 @@ pub(super) async fn show(env: &Environment, python: &Path) -> Result<bool, Failu
     let (health, done) = rehearsed(backend, python, ffmpeg).await?;
     println!("{} /health: model loaded: {}", if health.healthy { "✓" } else { "✗" }, health.model);
     print_rehearsal(&drawn_scene(FRAMES), &done, Rules::Head(&drawn_element()?));
+    if let Some(journal) = journals.place(TURBO_VISION).open() {
+        journal.record(&Rehearsed {
+            target: "a chute on this machine".to_owned(),
+            asked: format!("a drawn match of {FRAMES} frames"),
+            passed: done.passed(),
+            asked_times: 1,
+            answered_times: u32::from(done.worst().is_some()),
+            score: done.worst().map(|round| round.ranking.score),
+            ..Rehearsed::default()
+        });
+    }
     let worth = done.worst().is_some_and(|round| round.ranking.score > 0.5);
     Ok(health.healthy && done.passed() && worth)
 }

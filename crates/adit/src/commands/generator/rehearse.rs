@@ -9,8 +9,8 @@ use adit_generative::rehearsal::{Ask, Attempt, Plan, rehearse};
 use adit_generative::service::{Services, Slot};
 use adit_generative::worker::Rules;
 use adit_generative::{Config, Modality, Usd};
-use adit_journal::GENERATIVE;
 use adit_journal::record::{MAX_TEXT, Rehearsed, bounded};
+use adit_journal::{GENERATIVE, Journal};
 use adit_keys::Keypair;
 use adit_provenance::signing::{Authority, Claim};
 use adit_provenance::{Era, TrustAnchors, Verifier};
@@ -35,7 +35,7 @@ pub(crate) fn run(env: &Environment, args: &Rehearse) -> Result<ExitCode, Failur
         if args.stand_in {
             let stage = Stage::set().await?;
             let asks = asks(&stage.services, args)?;
-            return stage.rehearse(asks, folder.path(), kept).await;
+            return stage.rehearse(asks, folder.path(), kept, None).await;
         }
         // Whoever the miner is, it is the services that are tried.
         let Config { services, rules, .. } = Config::from_settings(env, Keypair::generate().hotkey())?;
@@ -44,7 +44,10 @@ pub(crate) fn run(env: &Environment, args: &Rehearse) -> Result<ExitCode, Failur
         trust_anchors::fetch_missing(env).await?;
         let checker = serve::checker(env)?;
         let database = folder.path().join("tasks.db");
-        rehearse(Plan { services, checker, rules, budget: args.budget, asks, database, output_dir: kept })
+        let budget = args.budget;
+        // Its tasks are no validator's: what came of them is recorded as a rehearsal.
+        let journal = None;
+        rehearse(Plan { services, checker, rules, budget, asks, database, output_dir: kept, journal })
             .await
             .map_err(Failure::new)
     })?;
@@ -131,6 +134,7 @@ impl Stage {
         asks: Vec<Ask>,
         folder: &Path,
         output_dir: PathBuf,
+        journal: Option<Journal>,
     ) -> Result<Vec<Attempt>, Failure> {
         let rules = Rules {
             concurrency: 5,
@@ -141,7 +145,7 @@ impl Stage {
         };
         let (services, checker) = (self.services.clone(), self.checker.clone());
         let database = folder.join("tasks.db");
-        rehearse(Plan { services, checker, rules, budget: None, asks, database, output_dir })
+        rehearse(Plan { services, checker, rules, budget: None, asks, database, output_dir, journal })
             .await
             .map_err(Failure::new)
     }

@@ -3,7 +3,6 @@
 mod browser;
 mod day;
 #[path = "../../../../dashboard/tests/page/traffic.rs"]
-#[expect(dead_code, unreachable_pub, reason = "it is the dashboard's own tests', which use all of it")]
 mod traffic;
 
 use std::path::{Path, PathBuf};
