@@ -141,7 +141,7 @@ async fn a_ping_is_in_the_journal_without_what_its_url_may_hide() {
         told.iter().map(|told| (told.target.as_str(), told.passed, told.asked_times)).collect();
     assert_eq!(
         shown,
-        [("the chute of revision main", true, 2), (&*url, false, 2), ("http://127.0.0.1:1/", false, 1),]
+        [("the chute of revision main", true, 2), (&*url, false, 2), ("http://127.0.0.1:1/", false, 1)]
     );
     assert!(told[1].detail.as_ref().unwrap().contains("CUDA out of memory"), "{:?}", told[1]);
 }
