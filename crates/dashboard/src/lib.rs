@@ -6,8 +6,12 @@
 pub mod alert;
 pub mod metrics;
 mod now;
+mod page;
+mod server;
 mod sources;
 pub mod top;
 
 pub use now::{Connection, Counts, Last, MinerNow, Now, Queue, Run};
+pub use page::Shown;
+pub use server::{Alerts, Config, Program, Server, StartError, TOKEN_FILE, Token, TokenError};
 pub use sources::{Miner, SourceError, Sources};

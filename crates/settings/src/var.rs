@@ -233,7 +233,7 @@ declare! {
     DASHBOARD_LISTEN = public("ADIT_DASHBOARD_LISTEN", Adit, Commented("127.0.0.1:8700"),
         "Address and port of the operator's page (`adit dashboard`). Beyond this host's own addresses nothing of it is shown without the token, and it speaks plain HTTP: put TLS before it.").or("127.0.0.1:8700");
     DASHBOARD_TOKEN = public("ADIT_DASHBOARD_TOKEN", Adit, Commented("openssl rand -hex 32"),
-        "Token that opens the operator's page and its buttons: 32 to 256 letters and digits. Default: one that is made once and kept in dashboard.token in ADIT_DATA_DIR.").secret();
+        "Token that opens the operator's page and its buttons: 16 to 256 letters, digits and `-._~`. Default: one that is made once and kept in dashboard.token in ADIT_DATA_DIR.").secret();
     ALERTS_FILE = public("ADIT_ALERTS", Adit, Commented("alerts.toml"),
         "File of the alerts' rules. Default: alerts.toml in ADIT_DATA_DIR where there is one, else the rules that `adit alerts show` prints.");
     ALERT_WEBHOOK = public("ADIT_ALERT_WEBHOOK", Adit, Commented("https://discord.com/api/webhooks/…"),
