@@ -342,7 +342,12 @@ impl Shown {
             ),
             ("registered", "1 when the chain has the hotkey on the subnet", None, self.registered),
             ("uid", "The hotkey's place on the subnet", None, self.uid),
-            ("incentive", "Share of the miners' emission", Some(Unit::Ratios), self.incentive),
+            (
+                "incentive",
+                "Share of the miners' emission",
+                Some(Unit::Other("ratio".to_owned())),
+                self.incentive,
+            ),
             ("place", "Place among the subnet's hotkeys by incentive, from 1", None, self.place),
             (
                 "emission",

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use adit_auth::epistula::sign;
 use adit_generative::Modality;
 use adit_generative::task::{Address, Answer, Config, Event, Request, Store, TaskId};
+use adit_journal::record::{Rehearsed, TaskStep};
+use adit_journal::{Find, GENERATIVE, Reader};
 use adit_keys::Keypair;
 use adit_provenance::TrustAnchors;
 use adit_provenance::signing::Authority;
@@ -425,6 +427,13 @@ fn a_rehearsal_with_paid_services_asks_first_and_says_what_a_validator_would_ref
     );
     assert!(said.contains("✗ image: openrouter: No C2PA manifest found"), "{said}");
     assert_eq!(std::fs::read_dir(kept.join("image")).unwrap().count(), 1);
+    let journal = Reader::open(&desk.path("data").join(GENERATIVE)).unwrap();
+    let told = journal.find(&Find::event("rehearsed")).unwrap();
+    assert_eq!(told.len(), 1, "one of them was carried out");
+    let told: Rehearsed = told[0].read().unwrap();
+    assert_eq!((told.passed, told.asked_times, told.answered_times), (false, 1, 0));
+    assert_eq!((told.target.as_str(), told.asked.as_str()), ("the services: openrouter", "image 1K"));
+    assert!(told.detail.unwrap().starts_with("0.134 USD spent; openrouter: No C2PA manifest found"));
     let output = rehearse(&["--tier", "720p"]);
     assert!(shown(&output).contains("720p is no tier of images; those are 1K, 2K, 4K"), "{}", shown(&output));
 }
@@ -521,6 +530,9 @@ fn dead_letters_are_shown_and_sent_again() {
     let again = gascli(&["redeliver", &dead.to_string()]);
     assert!(again.status.success() && shown(&again).contains("will be delivered again"), "{}", shown(&again));
     assert!(shown(&gascli(&["deliveries", "--state", "delivering"])).contains(&dead.to_string()));
+    let journal = Reader::open(&desk.path("data").join(GENERATIVE)).unwrap();
+    let step: TaskStep = journal.newest("task").unwrap().unwrap().read().unwrap();
+    assert_eq!((step.step.as_str(), step.task), ("redeliver", dead.to_string()));
     let twice = gascli(&["redeliver", &waiting.to_string()]);
     assert!(twice.status.code() == Some(1) && shown(&twice).contains("hint: only what was refused"));
     let unknown = gascli(&["redeliver", &TaskId::new_v4().to_string()]);

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use adit_journal::record::Rehearsed;
 use adit_stand_in::chutes::{Call, Fault, Predict};
 use adit_stand_in::hub;
 use serde_json::json;
@@ -121,6 +122,28 @@ async fn an_account_is_made_and_its_chutes_listed() {
     world.show(&mut seen, &["chutes", "list"], &[]);
     world.show(&mut seen, &["chutes", "list", "--json"], &[]);
     insta::assert_snapshot!(seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ping_is_in_the_journal_without_what_its_url_may_hide() {
+    let world = World::new().await;
+    let (_, id) = world.deployed();
+    world.sv(0, &["ping-chute", "--revision", "main", "--timeout", "5"]);
+    let url = world.chutes.chute_url(&world.chutes.slug(&id).unwrap());
+    world.chutes.predicts([Predict::Failed("CUDA out of memory".to_owned())]);
+    world.sv(1, &["ping-chute", "--url", &url, "--timeout", "5"]);
+    world.sv(1, &["ping-chute", "--url", &format!("{NOWHERE}/?token=hidden"), "--timeout", "2"]);
+    // Where nothing can be recorded, the command does what it does.
+    let nowhere = [("ADIT_DATA_DIR", "/dev/null/data")];
+    world.sv_with(0, &["ping-chute", "--revision", "main", "--health-only"], &nowhere);
+    let told: Vec<Rehearsed> = world.told("rehearsed");
+    let shown: Vec<_> =
+        told.iter().map(|told| (told.target.as_str(), told.passed, told.asked_times)).collect();
+    assert_eq!(
+        shown,
+        [("the chute of revision main", true, 2), (&*url, false, 2), ("http://127.0.0.1:1/", false, 1)]
+    );
+    assert!(told[1].detail.as_ref().unwrap().contains("CUDA out of memory"), "{:?}", told[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

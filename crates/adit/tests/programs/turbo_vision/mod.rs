@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use adit_journal::record::Record;
+use adit_journal::{Find, Reader, TURBO_VISION};
 use adit_keys::Keypair;
 use adit_stand_in::chutes::{Chutes, Start};
 use adit_stand_in::hub::{HuggingFace, Role};
@@ -173,6 +175,13 @@ impl World {
     fn json(&self, code: i32, arguments: &[&str]) -> Value {
         let (stdout, _) = self.sv(code, &[arguments, &["--json"]].concat());
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
+    }
+
+    /// What the journal was told, the oldest first.
+    fn told<R: Record>(&self, event: &str) -> Vec<R> {
+        let file = self.path("home/.local/share/adit").join(TURBO_VISION);
+        let entries = Reader::open(&file).unwrap().find(&Find::event(event)).unwrap();
+        entries.iter().rev().map(|entry| entry.read().unwrap()).collect()
     }
 
     /// What a snapshot can hold: addresses and folders of this run have names.

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
+use adit_journal::record::Pushed;
 use adit_stand_in::chutes::{Call, Fault, Start};
 use adit_stand_in::hub;
 use adit_stand_in::node::{Node, NodeScript, Submission};
@@ -180,6 +181,16 @@ async fn from_a_folder_to_a_public_repository_that_is_committed() {
         "Done!",
     ];
     assert!(order.map(at).is_sorted(), "{said}");
+
+    // The journal has each step as it was read back, and nothing of the dry run.
+    let told: Vec<Pushed> = world.told("pushed");
+    let steps_told: Vec<&str> = told.iter().map(|told| told.step.as_str()).collect();
+    assert_eq!(
+        steps_told,
+        ["repository", "upload", "build", "deploy", "secret", "health", "commit", "publish"]
+    );
+    assert!(told.iter().all(|told| told.done && told.what == REPOSITORY), "{told:?}");
+    no_secret(&format!("{told:?}"));
 
     // The commitment, byte for byte.
     let commits = world.hub.commits(REPOSITORY);

@@ -128,7 +128,7 @@ async fn committing(
             newest.as_deref(),
         );
         if let Err(error) = told.await {
-            tracing::warn!("the miner's place on chain is not recorded: {error}");
+            tracing::debug!("the miner's place on chain is not recorded: {error}");
         }
     }
     if known.revealed.len() >= 10 {
