@@ -122,6 +122,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
                 AditCommand::Metagraph(args) => commands::chain::metagraph(&env, &args),
                 AditCommand::Axon(command) => commands::chain::axon(&env, command),
                 AditCommand::Commitment(command) => commands::chain::commitment(&env, command),
+                AditCommand::Journal(args) => commands::journal::run(&env, &args),
                 AditCommand::Shell(command) => commands::shell::run::<Adit>(&command),
             }
         }

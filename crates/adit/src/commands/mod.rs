@@ -9,6 +9,7 @@ mod element;
 pub(crate) mod evaluate;
 pub(crate) mod generator;
 pub(crate) mod healthcheck;
+pub(crate) mod journal;
 pub(crate) mod model;
 mod names;
 mod password;

@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use adit_docker::Progress;
+use adit_journal::Journal;
+use adit_journal::record::{MAX_TEXT, Pushed, bounded};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -54,11 +56,29 @@ pub(crate) struct Say {
     step: Step,
     steps: Vec<Value>,
     warnings: Vec<String>,
+    /// Where each step is recorded, and of what.
+    recorded: Option<(Journal, String)>,
 }
 
 impl Say {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, step: Step::Preflight, steps: Vec::new(), warnings: Vec::new() }
+        Self { json, step: Step::Preflight, steps: Vec::new(), warnings: Vec::new(), recorded: None }
+    }
+
+    /// Records each step from here on, as one of the push of `what`.
+    pub(crate) fn record_in(&mut self, journal: Option<Journal>, what: &str) {
+        self.recorded = journal.map(|journal| (journal, what.to_owned()));
+    }
+
+    fn record(&self, step: Step, done: bool, detail: &str) {
+        if let Some((journal, what)) = &self.recorded {
+            journal.record(&Pushed {
+                what: what.clone(),
+                step: step.name().to_owned(),
+                done,
+                detail: Some(bounded(detail, MAX_TEXT)),
+            });
+        }
     }
 
     /// The step that goes on from here.
@@ -76,6 +96,7 @@ impl Say {
     /// The step is done, or held already. `facts` go into the JSON.
     pub(crate) fn done(&mut self, line: impl Display, already: bool, facts: Value) {
         self.line(format_args!("✓ {line}"));
+        self.record(self.step, true, &line.to_string());
         if already {
             self.line("  (it was so already)");
         }
@@ -100,6 +121,7 @@ impl Say {
     /// What to do by hand.
     pub(crate) fn by_hand(&mut self, step: Step, text: impl Display) {
         self.line(format_args!("→ {text}"));
+        self.record(step, false, &text.to_string());
         self.steps
             .push(json!({"step": step.name(), "status": "by hand", "facts": {"todo": text.to_string()}}));
     }
@@ -109,6 +131,7 @@ impl Say {
         if let Some(failure) = failure {
             let (what, hint) = failure.parts();
             let step = self.step.name();
+            self.record(self.step, false, what);
             if self.json {
                 let facts = json!({"error": what, "hint": hint});
                 self.steps.push(json!({"step": step, "status": "failed", "facts": facts}));

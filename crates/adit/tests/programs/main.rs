@@ -17,6 +17,7 @@ mod foreign_clips;
 mod generator;
 mod generator_kills;
 mod image;
+mod journal;
 mod model;
 mod printed;
 mod process;

@@ -1,0 +1,114 @@
+//! `adit journal`, and what the commands themselves record on this host.
+
+use std::io::{BufWriter, ErrorKind, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use adit_journal::record::{
+    Chain, Challenge, ClockJumped, Damaged, Pushed, Record, Refused, Rehearsed, SpotChecked, Started,
+    Stopped, TaskStep,
+};
+use adit_journal::{Entry, Find, Journal, OpenError, PRIVATE_TRACK, Place, Reader};
+use adit_settings::{Environment, var};
+
+use crate::cli::journal::ShowJournal;
+use crate::failure::Failure;
+
+/// Everything that is recorded.
+const EVENTS: [&str; 11] = [
+    Chain::EVENT,
+    Challenge::EVENT,
+    ClockJumped::EVENT,
+    Damaged::EVENT,
+    Pushed::EVENT,
+    Refused::EVENT,
+    Rehearsed::EVENT,
+    SpotChecked::EVENT,
+    Started::EVENT,
+    Stopped::EVENT,
+    TaskStep::EVENT,
+];
+
+pub(crate) fn run(env: &Environment, args: &ShowJournal) -> Result<ExitCode, Failure> {
+    let folder = env.path(&var::DATA_FOLDER)?.filter(|folder| !folder.starts_with("~"));
+    let folder = folder.ok_or_else(|| {
+        Failure::new("there is no data folder: HOME is not set").hint("ADIT_DATA_DIR names it")
+    })?;
+    let events = match &args.event {
+        Some(event) if !EVENTS.contains(&event.as_str()) => {
+            return Err(Failure::new(format!("there is no event `{event}`"))
+                .hint(format!("events are {}", EVENTS.join(", "))));
+        }
+        Some(event) => vec![event.as_str()],
+        None => EVENTS.to_vec(),
+    };
+    let file = folder.join(args.miner.file());
+    let Some(reader) = open(&file)? else {
+        eprintln!("nothing is recorded at {} yet", file.display());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let from_ms = args.since_days.map(|days| days_ago(SystemTime::now(), days));
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for entry in newest(&reader, &events, args.limit, from_ms)? {
+        match out.write_all(entry.to_line().map_err(Failure::new)?.as_bytes()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            written => written?,
+        }
+    }
+    match out.flush() {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// `None` where there is no file.
+fn open(file: &Path) -> Result<Option<Reader>, Failure> {
+    match Reader::open(file) {
+        Ok(reader) => Ok(Some(reader)),
+        Err(OpenError::File { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::new(error)),
+    }
+}
+
+/// The newest entries of several events, the oldest first.
+fn newest(reader: &Reader, events: &[&str], limit: u32, from_ms: Option<i64>) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    for event in events {
+        let find = Find { from_ms, limit, ..Find::event(event) };
+        entries.extend(reader.find(&find).map_err(Failure::new)?);
+    }
+    entries.sort_by_key(|entry| entry.id);
+    let surplus = entries.len().saturating_sub(limit as usize);
+    entries.drain(..surplus);
+    Ok(entries)
+}
+
+fn days_ago(now: SystemTime, days: u32) -> i64 {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let from = since.saturating_sub(Duration::from_secs(u64::from(days) * 86_400));
+    i64::try_from(from.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The private track's journal of this host, for what a command did. `None` where none is kept: that fails no command, and
+/// only a miner needs to say so.
+pub(super) fn of_this_host(env: &Environment) -> Option<Journal> {
+    let folder = env.path(&var::DATA_FOLDER).ok()??;
+    if folder.starts_with("~") {
+        return None;
+    }
+    Place::from_settings(env, PRIVATE_TRACK).ok()??.open()
+}
+
+/// The recorded challenge with this number on this host.
+pub(super) fn challenge(env: &Environment, number: i64) -> Result<Challenge, Failure> {
+    let folder = env.path(&var::DATA_FOLDER)?.unwrap_or_default();
+    let file = folder.join(PRIVATE_TRACK);
+    let shown = file.display();
+    let none = || {
+        Failure::new(format!("{shown} has no challenge with the number {number}"))
+            .hint("`adit journal --event challenge` lists those that there are, each with its `id`")
+    };
+    let reader = open(&file)?.ok_or_else(none)?;
+    reader.entry(number).map_err(Failure::new)?.and_then(|entry| entry.read()).ok_or_else(none)
+}
