@@ -22,5 +22,6 @@ mod model;
 mod printed;
 mod process;
 mod serve;
+mod spans;
 mod turbo_vision;
 mod wallet;
