@@ -37,7 +37,7 @@ impl Observer {
         Self { hotkey, journal, commitment: false, last: None }
     }
 
-    /// Reads its commitment too, once for each record.
+    /// Reads its newest commitment too, in the open or opened since, once for each record.
     #[must_use]
     pub fn with_commitment(self) -> Self {
         Self { commitment: true, ..self }
@@ -69,9 +69,16 @@ impl Observer {
 
     async fn read_commitment(&self, chain: &Chain, netuid: Netuid) -> Option<String> {
         let hotkey = self.hotkey;
-        let read = chain.read(|head| async move { head.commitment(netuid, &hotkey).await }).await;
-        match read {
-            Ok(commitment) => commitment?.text().map(|text| bounded(&text, MAX_COMMITMENT)),
+        let read = chain.read(|head| async move {
+            tokio::try_join!(head.commitment(netuid, &hotkey), head.revealed(netuid, &hotkey))
+        });
+        match read.await {
+            Ok((open, revealed)) => {
+                let open = open.and_then(|open| Some((open.block, open.text()?)));
+                let revealed = revealed.last().map(|revealed| (revealed.block, revealed.text()));
+                let (_, newest) = open.into_iter().chain(revealed).max_by_key(|(block, _)| *block)?;
+                Some(bounded(&newest, MAX_COMMITMENT))
+            }
             Err(error) => {
                 tracing::debug!("the commitment is not recorded: {error}");
                 None
