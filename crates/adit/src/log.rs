@@ -1,4 +1,4 @@
-//! The log on stderr: one event a line, `<time> INFO: text key=value`, with the level's name as the
+//! The log on stderr, and beside it the spans that a collector gets. The log has one event a line, `<time> INFO: text key=value`, with the level's name as the
 //! guide's users know it (`WARNING`).
 
 use std::fmt;
@@ -10,14 +10,20 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, layer};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::failure::Failure;
+use crate::trace::Exporting;
 
-/// Starts it. `-v` asks for `info`, `-vv` for `debug`; a server logs at `ADIT_LOG` at least.
-pub(crate) fn start(env: &Environment, verbose: u8, server: bool) -> Result<(), Failure> {
+/// Starts it. `-v` asks for `info`, `-vv` for `debug`; a server, whose name for its spans is `service`, logs at `ADIT_LOG` at
+/// least.
+pub(crate) fn start(
+    env: &Environment,
+    verbose: u8,
+    service: Option<&'static str>,
+) -> Result<Option<Exporting>, Failure> {
     let wanted = level(env)?;
     let asked = match verbose {
         0 => LevelFilter::WARN,
@@ -25,16 +31,20 @@ pub(crate) fn start(env: &Environment, verbose: u8, server: bool) -> Result<(), 
         _ => LevelFilter::DEBUG,
     };
     // The libraries below us log only what we say is worth a line.
-    let ours = if server { wanted.max(asked) } else { asked };
+    let ours = if service.is_some() { wanted.max(asked) } else { asked };
     let filter = tracing_subscriber::filter::Targets::new()
         .with_default(LevelFilter::WARN.min(ours))
         .with_target("adit", ours)
         .with_target("worker", ours);
+    let exporting = service.map_or(Ok(None), |service| Exporting::start(env, service))?;
+    // Each layer has its own filter: what one of them takes costs the other nothing.
+    let lines = layer().event_format(Line).with_ansi(colours()).with_writer(io::stderr).with_filter(filter);
     tracing_subscriber::registry()
-        .with(layer().event_format(Line).with_ansi(colours()).with_writer(io::stderr))
-        .with(filter)
+        .with(lines)
+        .with(exporting.as_ref().map(Exporting::layer))
         .try_init()
-        .map_err(Failure::new)
+        .map_err(Failure::new)?;
+    Ok(exporting)
 }
 
 /// `ADIT_LOG`, else what the generative miner's own setting says, else `info`.

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod failure;
 mod log;
+mod trace;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::cli::turbo_vision::TurboVisionCommand;
 use crate::cli::{Adit, AditCommand, Sv, SvCommand, prefix};
 use crate::commands::process::{DASHBOARD, GENERATOR, PRIVATE_TRACK};
 use crate::failure::Failure;
+use crate::trace::Exporting;
 use adit_settings::Environment;
 
 fn main() -> ExitCode {
@@ -58,11 +60,12 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             if let SvCommand::Process(ProcessCommand::Supervise(args)) = &sv.command {
                 return commands::process::supervise::run(&PRIVATE_TRACK, args);
             }
-            let serves = matches!(
-                sv.command,
-                SvCommand::Serve(_) | SvCommand::TurboVision(TurboVisionCommand::DeployLocalChute(_))
-            );
-            let env = environment(ENV, sv.verbose, serves)?;
+            let service = match &sv.command {
+                SvCommand::Serve(_) => Some("adit-private-track"),
+                SvCommand::TurboVision(TurboVisionCommand::DeployLocalChute(_)) => Some("adit-turbo-vision"),
+                _ => None,
+            };
+            let (env, _exporting) = environment(ENV, sv.verbose, service)?;
             match sv.command {
                 SvCommand::Serve(args) => commands::serve::run(&env, &args),
                 SvCommand::DeployPtMiner(args) => commands::deploy::run(&env, *args),
@@ -94,7 +97,8 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             if let GeneratorCommand::Process(ProcessCommand::Supervise(args)) = &command {
                 return commands::process::supervise::run(&GENERATOR, args);
             }
-            let env = environment(GEN_MINER_ENV, 0, matches!(command, GeneratorCommand::Serve(_)))?;
+            let serves = matches!(command, GeneratorCommand::Serve(_));
+            let (env, _exporting) = environment(GEN_MINER_ENV, 0, serves.then_some("adit-generative"))?;
             match command {
                 GeneratorCommand::Process(command) => commands::process::run(&GENERATOR, &env, &command),
                 GeneratorCommand::Serve(args) => commands::generator::serve::run(&env, &args),
@@ -124,7 +128,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
                 AditCommand::Doctor(args) if args.miner == Miner::Gascli => GEN_MINER_ENV,
                 _ => ENV,
             };
-            let env = environment(files, adit.verbose, serves)?;
+            let (env, _) = environment(files, adit.verbose, serves.then_some("adit-dashboard"))?;
             match adit.command {
                 AditCommand::Demo => commands::demo::run(&env),
                 AditCommand::Doctor(args) => commands::doctor::run(&env, &args),
@@ -136,6 +140,7 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
                 AditCommand::Metagraph(args) => commands::chain::metagraph(&env, &args),
                 AditCommand::Axon(command) => commands::chain::axon(&env, command),
                 AditCommand::Commitment(command) => commands::chain::commitment(&env, command),
+                AditCommand::Journal(args) => commands::journal::run(&env, &args),
                 AditCommand::Shell(command) => commands::shell::run::<Adit>(&command),
             }
         }
@@ -146,10 +151,15 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
 const ENV: &[&str] = &[".env"];
 const GEN_MINER_ENV: &[&str] = &[".env.gen_miner", ".env"];
 
-/// Reads the settings and starts the log: at `info` for a server and with `-v`, else only warnings.
-fn environment(files: &[&str], verbose: u8, server: bool) -> Result<Environment, Failure> {
+/// Reads the settings and starts the log: at `info` for a server and with `-v`, else only warnings. A server has a name that
+/// its spans are filed under.
+fn environment(
+    files: &[&str],
+    verbose: u8,
+    service: Option<&'static str>,
+) -> Result<(Environment, Option<Exporting>), Failure> {
     let env = Environment::from_process(files)?;
-    log::start(&env, verbose, server)?;
+    let exporting = log::start(&env, verbose, service)?;
     if let Some((file, bad_lines)) = env.file() {
         let file = file.display();
         if !bad_lines.is_empty() {
@@ -162,7 +172,7 @@ fn environment(files: &[&str], verbose: u8, server: bool) -> Result<Environment,
             );
         }
     }
-    Ok(env)
+    Ok((env, exporting))
 }
 
 fn listed(lines: &[usize]) -> String {

@@ -52,7 +52,7 @@ pub use heads::Heads;
 pub use hyperparameters::{Hyperparameter, Setting};
 pub use metagraph::{Metagraph, Neuron};
 pub use network::{Endpoint, EndpointError, Endpoints};
-pub use observer::Observer;
+pub use observer::{Observer, standing};
 pub use refusal::Refused;
 pub use runtime::Runtime;
 pub use stakes::{StakeCopyError, Stakes};

@@ -37,7 +37,7 @@ impl Observer {
         Self { hotkey, journal, commitment: false, last: None }
     }
 
-    /// Reads its commitment too, once for each record.
+    /// Reads its newest commitment too, in the open or opened since, once for each record.
     #[must_use]
     pub fn with_commitment(self) -> Self {
         Self { commitment: true, ..self }
@@ -69,9 +69,16 @@ impl Observer {
 
     async fn read_commitment(&self, chain: &Chain, netuid: Netuid) -> Option<String> {
         let hotkey = self.hotkey;
-        let read = chain.read(|head| async move { head.commitment(netuid, &hotkey).await }).await;
-        match read {
-            Ok(commitment) => commitment?.text().map(|text| bounded(&text, MAX_COMMITMENT)),
+        let read = chain.read(|head| async move {
+            tokio::try_join!(head.commitment(netuid, &hotkey), head.revealed(netuid, &hotkey))
+        });
+        match read.await {
+            Ok((open, revealed)) => {
+                let open = open.and_then(|open| Some((open.block, open.text()?)));
+                let revealed = revealed.last().map(|revealed| (revealed.block, revealed.text()));
+                let (_, newest) = open.into_iter().chain(revealed).max_by_key(|(block, _)| *block)?;
+                Some(newest)
+            }
             Err(error) => {
                 tracing::debug!("the commitment is not recorded: {error}");
                 None
@@ -86,7 +93,10 @@ fn epoch(metagraph: &Metagraph) -> u64 {
     metagraph.block.saturating_add(u64::from(metagraph.netuid.0) + 1) / length
 }
 
-fn standing(
+/// What a metagraph says of a hotkey. `network` is a name or a node's address, `as_of` when its block was made, `commitment` the
+/// newest text that the hotkey committed, where that was read.
+#[must_use]
+pub fn standing(
     metagraph: &Metagraph,
     hotkey: Hotkey,
     network: String,
@@ -112,6 +122,6 @@ fn standing(
         registered_at: neuron.map(|neuron| neuron.registered_at),
         immunity_period: metagraph.immunity_period,
         axon: neuron.and_then(|neuron| Some(neuron.axon?.address.to_string())),
-        commitment,
+        commitment: commitment.map(|text| bounded(&text, MAX_COMMITMENT)),
     }
 }

@@ -22,7 +22,7 @@ use crate::image::plain;
 use crate::{Engine, EngineError};
 
 /// How often it is looked whether a container has ended.
-const LOOK: Duration = Duration::from_millis(200);
+pub(crate) const LOOK: Duration = Duration::from_millis(200);
 /// Most of a log that is read, in bytes.
 const MOST_LOG: usize = 64 * 1024;
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use adit_docker::{Build, Container, Context, Engine, EngineError, Hardening, Image, Port, Progress};
+use adit_docker::{
+    Build, Container, Context, Engine, EngineError, Executed, Hardening, Image, Port, Progress,
+};
 use tokio::time::timeout;
 
 /// No test waits longer for anything.
@@ -197,4 +199,39 @@ async fn no_engine_is_said_with_what_to_do() {
     assert!(matches!(error, EngineError::NotRunning { .. }), "{error:?}");
     let error = Engine::connect(Some("ssh://host")).await.unwrap_err();
     assert!(matches!(error, EngineError::BadHost { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_program_is_run_beside_what_runs_in_a_container() {
+    let Some(engine) = engine().await else { return };
+    build(&engine, "adit-test/exec:v1", SHELL).await.unwrap();
+    let container = Container {
+        name: "adit-test-exec".into(),
+        image: "adit-test/exec:v1".into(),
+        ..Container::default()
+    };
+    engine.remove(&container.name).await.unwrap();
+    let id = engine.create(&container).await.unwrap();
+    engine.start(&id, &container).await.unwrap();
+    let soon = || tokio::time::Instant::now() + PATIENCE;
+    let shell = |script: &'static str| ["/bin/sh", "-c", script];
+
+    let said = engine.exec(&id, None, &shell("cat /said; echo no >&2; exit 3"), 100, soon()).await.unwrap();
+    let expected = Executed { exit_code: 3, stdout: b"hello\n".to_vec(), stderr: "no".to_owned() };
+    assert_eq!(said, expected);
+    let error = engine.exec(&id, None, &shell("cat /said /said"), 11, soon()).await.unwrap_err();
+    assert!(error.to_string().contains("longer than 11 bytes"), "{error}");
+    let missing = engine.exec(&id, None, &["/bin/none"], 1000, soon()).await.unwrap();
+    assert!(missing.is_missing(), "{missing:?}");
+    let as_another =
+        engine.exec(&id, Some("10001:10001"), &shell("echo > /mine"), 100, soon()).await.unwrap();
+    assert!(as_another.exit_code != 0 && !as_another.is_missing(), "{as_another:?}");
+    let at_once = tokio::time::Instant::now() + Duration::from_millis(300);
+    let error = engine.exec(&id, None, &["/bin/sleep", "30"], 100, at_once).await.unwrap_err();
+    assert!(matches!(error, EngineError::Timeout { .. }), "{error:?}");
+
+    engine.stop(&id, 0).await.unwrap();
+    assert!(engine.exec(&id, None, &shell("true"), 100, soon()).await.is_err());
+    engine.remove(&id).await.unwrap();
+    engine.remove_image("adit-test/exec:v1").await.unwrap();
 }

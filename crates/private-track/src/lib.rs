@@ -20,8 +20,10 @@ mod refusals;
 pub mod rehearsal;
 mod routes;
 mod server;
+mod spans;
 pub mod spot_check;
 pub mod wire;
 
 pub use config::{Answering, Config, ConfigError, PredictorChoice, model_runner, onnx_config, own_hotkey};
 pub use server::{Server, StartError};
+pub use spans::SPANS;

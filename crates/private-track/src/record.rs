@@ -62,6 +62,18 @@ impl Trace {
         self.seen().stages.push(Stage { name: name.to_owned(), from_us, took_us });
     }
 
+    /// Since the request's head.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.arrived.elapsed()
+    }
+
+    /// The stages that are over, in the order of their beginnings.
+    pub(crate) fn stages(&self) -> Vec<Stage> {
+        let mut stages = self.seen().stages.clone();
+        stages.sort_by_key(|stage| stage.from_us);
+        stages
+    }
+
     pub(crate) fn clip(&self, info: &ClipInfo) {
         let clip = Clip {
             bytes: Some(info.sample_end),
@@ -239,12 +251,8 @@ impl Recording<'_> {
 
     fn end(mut self, took: Duration, trace: &Trace) {
         self.record.latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let mut seen = trace.seen();
-        let mut stages = std::mem::take(&mut seen.stages);
-        stages.sort_by_key(|stage| stage.from_us);
-        self.record.stages = stages;
-        self.record.clip = seen.clip.take();
-        drop(seen);
+        self.record.stages = trace.stages();
+        self.record.clip = trace.seen().clip.take();
         self.journal.record(&self.record);
     }
 }

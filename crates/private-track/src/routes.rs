@@ -23,6 +23,7 @@ use crate::docs;
 use crate::metrics::{Metrics, Snapshot};
 use crate::record::{Recorder, Recording, Trace};
 use crate::refusals::claimed;
+use crate::spans::Told;
 use crate::wire::request::{ChallengeRequest, Rejection};
 use crate::wire::{self, request};
 
@@ -93,7 +94,8 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
     let wanted = miner.solver.wanted(&challenge);
     let recording = miner.recorder.as_ref().and_then(|recorder| recorder.begin(&challenge, wanted, verified));
     // Dropped with this future where the caller goes away, as validators do after 30 s.
-    let mut left = CallerLeft { miner: &miner, id: &id, began, recording, trace: &trace, armed: true };
+    let told = Told { id: &id, validator: &validator, dialect: &dialect, mode: wanted.name() };
+    let mut left = CallerLeft { miner: &miner, told: &told, began, recording, trace: &trace, armed: true };
     let work = async {
         let queueing = trace.stage("queue");
         let _turn = miner.admission.turn().await.map_err(|_| Failure::QueueFull)?;
@@ -113,6 +115,7 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
             let text = wire::answer::encode(&challenge.challenge_id, &answer, seconds);
             drop(writing);
             tracing::info!(challenge = ?id, bytes = text.len(), seconds, "challenge answered");
+            told.end("answered", Some(StatusCode::OK.as_u16()), &trace);
             if let Some(recording) = recording {
                 recording.answered(&answer, took, &trace);
             }
@@ -121,6 +124,7 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
         Err(failure) => {
             miner.metrics.ended(failure.label(), took);
             tracing::error!(challenge = ?id, seconds = took.as_secs_f64(), "challenge failed: {failure}");
+            told.end(failure.label(), Some(failure.status().as_u16()), &trace);
             if let Some(recording) = recording {
                 recording.failed(&failure, took, &trace);
             }
@@ -143,7 +147,7 @@ async fn parse(body: Bytes, content_type: Option<&str>) -> Result<ChallengeReque
 /// Tells of a challenge whose caller went away before the answer: nothing else would.
 struct CallerLeft<'a> {
     miner: &'a Miner,
-    id: &'a str,
+    told: &'a Told<'a>,
     began: StdInstant,
     recording: Option<Recording<'a>>,
     trace: &'a Trace,
@@ -156,7 +160,8 @@ impl Drop for CallerLeft<'_> {
             let took = self.began.elapsed();
             self.miner.metrics.ended("caller_left", took);
             let seconds = took.as_secs_f64();
-            tracing::warn!(challenge = ?self.id, seconds, "the caller left before the answer");
+            tracing::warn!(challenge = ?self.told.id, seconds, "the caller left before the answer");
+            self.told.end("caller_left", None, self.trace);
             if let Some(recording) = self.recording.take() {
                 recording.caller_left(took, self.trace);
             }

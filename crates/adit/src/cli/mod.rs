@@ -6,6 +6,7 @@ pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod gascli;
+pub(crate) mod journal;
 pub(crate) mod model;
 pub(crate) mod prefix;
 pub(crate) mod process;
@@ -26,6 +27,7 @@ use self::dashboard::{AlertsCommand, Dashboard, Top};
 use self::deploy::{DeployPtMiner, SpotCheck, SpotCheckRunner};
 use self::doctor::Doctor;
 use self::evaluate::Evaluate;
+use self::journal::ShowJournal;
 use self::model::ModelCommand;
 use self::process::{ProcessCommand, SupervisedArgs};
 use self::shell::ShellCommand;
@@ -116,6 +118,13 @@ pub(crate) enum AditCommand {
     /// Commit a text on chain, in the open or time-locked, and show what is there
     #[command(subcommand)]
     Commitment(CommitmentCommand),
+    /// Print what a miner of this host recorded, an entry of JSON a line, the oldest first
+    #[command(after_help = "Examples:\n  \
+        adit journal\n  \
+        adit journal --event challenge --since-days 2 > challenges.jsonl\n  \
+        adit journal generative --event task --limit 100\n  \
+        docker exec --user 10001:10001 pt-miner-8000 adit journal --event refused")]
+    Journal(ShowJournal),
     #[command(flatten)]
     Shell(ShellCommand),
 }
@@ -221,7 +230,11 @@ pub(crate) struct Healthcheck {
 #[derive(Debug, Args)]
 pub(crate) struct Rehearse {
     /// A clip on disk, or its URL
-    pub(crate) clip: String,
+    #[arg(required_unless_present = "of")]
+    pub(crate) clip: Option<String>,
+    /// The recorded challenge that is sent again, by its number in the journal; its clip, where none is named
+    #[arg(long, value_name = "ID")]
+    pub(crate) of: Option<i64>,
     /// What happens in the clip: JSON, [{"frame": 45, "action": "pass"}, …]
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: Option<PathBuf>,

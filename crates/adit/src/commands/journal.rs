@@ -1,93 +1,104 @@
-//! What a command leaves in a miner's journal. No command fails because of it.
+//! `adit journal`.
 
-use std::time::SystemTime;
+use std::io::{BufWriter, ErrorKind, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
-use adit_chain::{Chain, ChainError, Netuid};
-use adit_journal::record::{MAX_TEXT, Record, bounded};
-use adit_journal::{Journal, Place, record};
-use adit_keys::Hotkey;
-use adit_settings::Environment;
-use url::Url;
+use adit_journal::record::{
+    Chain, Challenge, ClockJumped, Damaged, Pushed, Record, Refused, Rehearsed, SpotChecked, Started,
+    Stopped, TaskStep,
+};
+use adit_journal::{Entry, Find, OpenError, PRIVATE_TRACK, Reader};
+use adit_settings::{Environment, var};
 
-/// Most characters of a commitment that are recorded.
-const COMMITMENT: usize = 512;
+use crate::cli::journal::ShowJournal;
+use crate::failure::Failure;
 
-/// The journal of this name, where one is kept.
-pub(super) fn open(env: &Environment, file: &str) -> Option<Journal> {
-    match Place::from_settings(env, file) {
-        Ok(place) => place?.open(),
-        Err(error) => {
-            tracing::warn!("nothing is recorded: {error}");
-            None
+/// Everything that is recorded.
+const EVENTS: [&str; 11] = [
+    Chain::EVENT,
+    Challenge::EVENT,
+    ClockJumped::EVENT,
+    Damaged::EVENT,
+    Pushed::EVENT,
+    Refused::EVENT,
+    Rehearsed::EVENT,
+    SpotChecked::EVENT,
+    Started::EVENT,
+    Stopped::EVENT,
+    TaskStep::EVENT,
+];
+
+pub(crate) fn run(env: &Environment, args: &ShowJournal) -> Result<ExitCode, Failure> {
+    let folder = env.path(&var::DATA_FOLDER)?.filter(|folder| !folder.starts_with("~"));
+    let folder = folder.ok_or_else(|| {
+        Failure::new("there is no data folder: HOME is not set").hint("ADIT_DATA_DIR names it")
+    })?;
+    let events = match &args.event {
+        Some(event) if !EVENTS.contains(&event.as_str()) => {
+            return Err(Failure::new(format!("there is no event `{event}`"))
+                .hint(format!("events are {}", EVENTS.join(", "))));
+        }
+        Some(event) => vec![event.as_str()],
+        None => EVENTS.to_vec(),
+    };
+    let file = folder.join(args.miner.file());
+    let Some(reader) = open(&file)? else {
+        eprintln!("nothing is recorded at {} yet", file.display());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let from_ms = args.since_days.map(|days| days_ago(SystemTime::now(), days));
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for entry in newest(&reader, &events, args.limit, from_ms)? {
+        match out.write_all(entry.to_line().map_err(Failure::new)?.as_bytes()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            written => written?,
         }
     }
-}
-
-/// Records one event.
-pub(super) fn record<R: Record>(env: &Environment, file: &str, record: &R) {
-    if let Some(journal) = open(env, file) {
-        journal.record(record);
+    match out.flush() {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// An address without what may be a secret in it.
-pub(super) fn address(url: &str) -> String {
-    let Ok(mut url) = Url::parse(url) else { return "an address that is no URL".to_owned() };
-    // They fail only where there is nothing to remove.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-    bounded(url.as_str(), MAX_TEXT)
-}
-
-/// Records what the chain says of a hotkey; `commitment` is the newest text that it revealed.
-pub(super) async fn record_chain(
-    journal: &Journal,
-    chain: &Chain,
-    network: &str,
-    netuid: Netuid,
-    hotkey: Hotkey,
-    commitment: Option<&str>,
-) -> Result<(), ChainError> {
-    let (time, metagraph) =
-        chain.read(|head| async move { Ok((head.time().await?, head.metagraph(netuid).await?)) }).await?;
-    let as_of = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let neuron = metagraph.neuron(&hotkey);
-    let better = |of: f64| metagraph.neurons.iter().filter(|other| other.incentive > of).count();
-    journal.record(&record::Chain {
-        netuid: netuid.0,
-        network: address_or_name(network),
-        hotkey: hotkey.to_string(),
-        block: metagraph.block,
-        as_of_ms: i64::try_from(as_of.as_millis()).unwrap_or(i64::MAX),
-        tempo: metagraph.tempo,
-        hotkeys: u32::try_from(metagraph.neurons.len()).unwrap_or(u32::MAX),
-        uid: neuron.map(|neuron| neuron.uid),
-        incentive: neuron.map_or(0.0, |neuron| neuron.incentive),
-        place: neuron.and_then(|neuron| u32::try_from(better(neuron.incentive) + 1).ok()),
-        emission_rao: neuron.map_or(0, |neuron| neuron.emission.0),
-        registered_at: neuron.map(|neuron| neuron.registered_at),
-        immunity_period: metagraph.immunity_period,
-        axon: neuron.and_then(|neuron| Some(neuron.axon?.address.to_string())),
-        commitment: commitment.map(|text| bounded(text, COMMITMENT)),
-    });
-    Ok(())
-}
-
-/// A network is a name, or a node's address.
-fn address_or_name(network: &str) -> String {
-    if network.contains("://") { address(network) } else { bounded(network, MAX_TEXT) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_recorded_without_its_secrets() {
-        assert_eq!(address("https://me:pw@chute.example:8443/a?token=x#y"), "https://chute.example:8443/a");
-        assert_eq!(address("not one, token=x"), "an address that is no URL");
-        assert_eq!(address_or_name("finney"), "finney");
+/// `None` where there is no file.
+fn open(file: &Path) -> Result<Option<Reader>, Failure> {
+    match Reader::open(file) {
+        Ok(reader) => Ok(Some(reader)),
+        Err(OpenError::File { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::new(error)),
     }
+}
+
+/// The newest entries of several events, the oldest first.
+fn newest(reader: &Reader, events: &[&str], limit: u32, from_ms: Option<i64>) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    for event in events {
+        let find = Find { from_ms, limit, ..Find::event(event) };
+        entries.extend(reader.find(&find).map_err(Failure::new)?);
+    }
+    entries.sort_by_key(|entry| entry.id);
+    let surplus = entries.len().saturating_sub(limit as usize);
+    entries.drain(..surplus);
+    Ok(entries)
+}
+
+fn days_ago(now: SystemTime, days: u32) -> i64 {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let from = since.saturating_sub(Duration::from_secs(u64::from(days) * 86_400));
+    i64::try_from(from.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The recorded challenge with this number on this host.
+pub(super) fn challenge(env: &Environment, number: i64) -> Result<Challenge, Failure> {
+    let folder = env.path(&var::DATA_FOLDER)?.unwrap_or_default();
+    let file = folder.join(PRIVATE_TRACK);
+    let shown = file.display();
+    let none = || {
+        Failure::new(format!("{shown} has no challenge with the number {number}"))
+            .hint("`adit journal --event challenge` lists those that there are, each with its `id`")
+    };
+    let reader = open(&file)?.ok_or_else(none)?;
+    reader.entry(number).map_err(Failure::new)?.and_then(|entry| entry.read()).ok_or_else(none)
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use adit_http_server::ClipHost;
+use adit_journal::PRIVATE_TRACK;
+use adit_journal::record::{MAX_TEXT, Rehearsed, bounded};
 use adit_keys::{Hotkey, Keypair};
 use adit_outbound::{AddressGuard, Client};
 use adit_private_track::rehearsal::{Attempt, Outcome, Plan, Report, SpotCheck, rehearse};
@@ -15,11 +17,60 @@ use adit_settings::{Environment, var};
 use serde_json::{Value, json};
 
 use super::table::table;
-use super::{block_on, password};
+use super::{block_on, journal, password, recorded};
 use crate::cli::Rehearse;
 use crate::failure::Failure;
 
 pub(crate) fn run(env: &Environment, args: Rehearse) -> Result<ExitCode, Failure> {
+    let challenge = args.of.map(|number| journal::challenge(env, number)).transpose()?;
+    let recorded = || challenge.as_ref().and_then(|challenge| challenge.video_url.clone());
+    let clip = args.clip.clone().or_else(recorded).ok_or_else(|| {
+        Failure::new("that challenge has no clip in the journal").hint("name one: sv rehearse CLIP --of ID")
+    })?;
+    let told = Rehearsed {
+        target: args.miner.clone().unwrap_or_else(|| "this host's miner".to_owned()),
+        asked: bounded(&clip, MAX_TEXT),
+        challenge_id: challenge.map(|challenge| challenge.challenge_id),
+        ..Rehearsed::default()
+    };
+    let ended = run_asked(env, args, &clip);
+    let rehearsed = match &ended {
+        Ok(report) => record(told, report),
+        Err(failure) => Rehearsed { detail: Some(bounded(failure.parts().0, MAX_TEXT)), ..told },
+    };
+    if let Some(journal) = recorded::open(env, PRIVATE_TRACK) {
+        journal.record(&rehearsed);
+    }
+    ended.map(|report| if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is recorded of a rehearsal that took place.
+fn record(told: Rehearsed, report: &Report) -> Rehearsed {
+    let count = |attempts: usize| u32::try_from(attempts).unwrap_or(u32::MAX);
+    let answered = report.attempts.iter().filter(|attempt| attempt.outcome.is_answer());
+    let scores = answered.clone().filter_map(|attempt| attempt.outcome.score());
+    let slowest = report.attempts.iter().map(|attempt| attempt.latency).max().unwrap_or_default();
+    let failed = report.attempts.iter().find(|attempt| !attempt.outcome.is_answer());
+    let spot_check = report.spot_check.as_ref().filter(|check| !check.passed());
+    let detail = match (failed, report.identical, spot_check) {
+        (Some(attempt), _, _) => Some(format!("{}: {}", attempt.sender.name(), attempt_row(attempt)[1])),
+        (None, Some(false), _) => Some("the answers differ".to_owned()),
+        (None, _, Some(check)) => Some(format!("spot check: {}", check.reason)),
+        (None, _, None) => None,
+    };
+    Rehearsed {
+        passed: report.passed(),
+        asked_times: count(report.attempts.len()),
+        answered_times: count(answered.count()),
+        score: scores.reduce(f64::max),
+        identical: report.identical,
+        slowest_ms: u64::try_from(slowest.as_millis()).unwrap_or(u64::MAX),
+        detail: detail.map(|detail| bounded(&detail, MAX_TEXT)),
+        ..told
+    }
+}
+
+fn run_asked(env: &Environment, args: Rehearse, clip: &str) -> Result<Report, Failure> {
     let truth = args.truth.as_deref().map(read_truth).transpose()?;
     let miner = match &args.miner {
         Some(url) => url.clone(),
@@ -44,10 +95,10 @@ pub(crate) fn run(env: &Environment, args: Rehearse) -> Result<ExitCode, Failure
     let (report, clip_host) = block_on(async {
         // What the operator typed may be anywhere, so the guard is off here.
         let client = Client::new(AddressGuard::unrestricted())?;
-        if args.clip.contains("://") {
-            return Ok((rehearse(&client, &Plan { video_url: args.clip, ..plan }).await, None));
+        if clip.contains("://") {
+            return Ok((rehearse(&client, &Plan { video_url: clip.to_owned(), ..plan }).await, None));
         }
-        let host = ClipHost::start(Path::new(&args.clip), args.serve_on).await?;
+        let host = ClipHost::start(Path::new(clip), args.serve_on).await?;
         let report = rehearse(&client, &Plan { video_url: host.url(), ..plan }).await;
         Ok((report, Some(args.serve_on)))
     })?;
@@ -59,7 +110,7 @@ pub(crate) fn run(env: &Environment, args: Rehearse) -> Result<ExitCode, Failure
             println!("hint: {hint}");
         }
     }
-    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report)
 }
 
 /// As told, else this host's own; where there is none the miner either does not check it or says so.

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use adit_chain::Netuid;
-use adit_docker::{Container, Engine, Stored};
+use adit_docker::{Container, Engine, Found, Stored};
+use adit_journal::record::{MAX_TEXT, SpotChecked, bounded};
 use adit_journal::{Find, Lines, OpenError, PRIVATE_TRACK, Reader};
 use adit_keys::Hotkey;
 use adit_media::Ffmpeg;
@@ -25,7 +26,7 @@ use adit_synthetic::{Match, MatchFormat};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::block_on;
+use super::{block_on, recorded};
 use crate::cli::deploy::{SpotCheck, SpotCheckRunner};
 use crate::failure::Failure;
 
@@ -41,6 +42,8 @@ const MOST_RECORDED: u32 = 10_000;
 /// Largest journal that is read out of a container, and all clips together, in bytes.
 const LARGEST_JOURNAL: usize = 256 << 20;
 const LARGEST_CLIPS: u64 = 1 << 30;
+/// Time for a journal to be read in its container.
+const READ: Duration = Duration::from_secs(60);
 /// Time for one clip to be fetched.
 const FETCH: Duration = Duration::from_secs(60);
 /// What is drawn where nothing is recorded.
@@ -90,6 +93,7 @@ pub(crate) fn run(env: &Environment, args: &SpotCheck) -> Result<ExitCode, Failu
         // Where it was stopped, it could not do so itself.
         clear(&mut stage).await;
         let verdicts = result?;
+        record(&env, &image, &verdicts, args.score_only);
         let passed = verdicts.iter().all(|verdict| passes(verdict, args.score_only));
         for verdict in &verdicts {
             println!("{}", serde_json::to_string(verdict).map_err(Failure::new)?);
@@ -103,6 +107,33 @@ pub(crate) fn run(env: &Environment, args: &SpotCheck) -> Result<ExitCode, Failu
         say(if passed { "✓ The image passes" } else { "✗ The image does not pass" });
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+/// Keeps the verdicts on this host.
+pub(super) fn record(env: &Environment, image: &str, verdicts: &[Verdict], score_only: bool) {
+    let Some(journal) = recorded::open(env, PRIVATE_TRACK) else { return };
+    for verdict in verdicts {
+        let passed = passes(verdict, score_only);
+        let detail = match verdict.status {
+            Status::Fail => Some(verdict.reason.to_string()),
+            Status::Pass if !passed => Some("not the same predictions".to_owned()),
+            Status::Pass => None,
+        };
+        let status = match verdict.status {
+            Status::Pass => "pass",
+            Status::Fail => "fail",
+        };
+        journal.record(&SpotChecked {
+            challenge_id: bounded(&verdict.challenge_id, MAX_TEXT),
+            image: image.to_owned(),
+            status: status.to_owned(),
+            passed,
+            identical: verdict.identical,
+            live_score: Some(verdict.original_score),
+            score: verdict.spotcheck_score,
+            detail,
+        });
+    }
 }
 
 /// Score lets differ by 0.02; whoever differs at all is on the way there.
@@ -150,7 +181,7 @@ impl Jobs {
         image: &str,
     ) -> Result<Self, Failure> {
         let clips = tempfile::tempdir()?;
-        let list = journal(env, engine, args, image).await?;
+        let list = answered(env, engine, args, image).await?;
         let allowed = env.text(&var::ALLOWED_HOSTS)?.unwrap_or_default();
         let guard = AddressGuard::public_only().allowing(allowed).map_err(Failure::new)?;
         let client = Client::new(guard)?;
@@ -221,7 +252,7 @@ fn own_hotkey(env: &Environment) -> String {
 
 /// What the live miner's journal has of the image: as told, else out of its container, else from this host's own
 /// folder, where there may be none.
-async fn journal(
+async fn answered(
     env: &Environment,
     engine: &Engine,
     args: &SpotCheck,
@@ -255,14 +286,56 @@ async fn journal(
     let port: u16 = env.parsed(&var::MINER_PORT, "a port from 0 to 65535")?;
     let miners = engine.containers(MINER_LABEL, &port.to_string()).await?;
     if let Some(miner) = miners.iter().find(|one| one.active).or(miners.first()) {
-        let path = format!("{DATA_FOLDER}/{PRIVATE_TRACK}");
-        let bytes = engine.download(&miner.id, &path, LARGEST_JOURNAL).await?.unwrap_or_default();
-        return Ok(jobs_from_journal(Lines::new(bytes.as_slice()), Some(image), most)?);
+        let lines = if miner.active { printed(engine, miner).await? } else { at_rest(engine, miner).await? };
+        return Ok(jobs_from_journal(Lines::new(lines.as_slice()), Some(image), most)?);
     }
     match env.path(&var::DATA_FOLDER)? {
         Some(folder) => read(&folder.join(PRIVATE_TRACK)),
         None => Ok(Vec::new()),
     }
+}
+
+/// What the program in a live container prints of its journal: the file itself is in use.
+async fn printed(engine: &Engine, miner: &Found) -> Result<Vec<u8>, Failure> {
+    let failed = |why: &str| {
+        Failure::new(format!("the journal of {} cannot be read: {why}", miner.name)).hint(
+            "name what it recorded with --journal FILE, the file itself or what `adit journal --event challenge` prints",
+        )
+    };
+    let limit = MOST_RECORDED.to_string();
+    let command = ["adit", "journal", "private-track", "--event", "challenge", "--limit", &limit];
+    // The file is its user's alone, and the container's root may have been left without the power to read it all the same.
+    let user = engine.variable(&miner.id, var::RUN_AS.name).await?.filter(|user| !user.is_empty());
+    let until = Instant::now() + READ;
+    let said = engine.exec(&miner.id, user.as_deref(), &command, LARGEST_JOURNAL, until).await;
+    let said = said.map_err(|error| failed(&error.to_string()))?;
+    match said.exit_code {
+        0 => Ok(said.stdout),
+        _ if said.is_missing() => Err(failed("it has no program `adit`")),
+        // clap's code for what it does not know.
+        2 => Err(failed("its `adit` is of a version that does not print one")),
+        _ => Err(failed(said.stderr.lines().next().unwrap_or("it says nothing"))),
+    }
+}
+
+/// The same of a container that has ended: nobody has the file open.
+async fn at_rest(engine: &Engine, miner: &Found) -> Result<Vec<u8>, Failure> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join(PRIVATE_TRACK);
+    for end in ["", "-wal"] {
+        let path = format!("{DATA_FOLDER}/{PRIVATE_TRACK}{end}");
+        if let Some(bytes) = engine.download(&miner.id, &path, LARGEST_JOURNAL).await? {
+            std::fs::write(folder.path().join(format!("{PRIVATE_TRACK}{end}")), bytes)?;
+        }
+    }
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let find = Find { limit: MOST_RECORDED, ..Find::event("challenge") };
+    let mut entries = Reader::open(&file).map_err(Failure::new)?.find(&find).map_err(Failure::new)?;
+    entries.reverse();
+    let lines: Result<String, _> = entries.iter().map(adit_journal::Entry::to_line).collect();
+    Ok(lines.map_err(Failure::new)?.into_bytes())
 }
 
 /// Pulls the image and has it checked.

@@ -156,13 +156,19 @@ async fn a_chain_may_be_followed_for_the_record_alone() {
     let record = observed.records().remove(0);
     assert_eq!((record.uid, record.hotkeys), (Some(4), 65));
     assert_eq!(record.axon.as_deref(), Some("203.0.113.10:8091"));
-    assert_eq!(record.commitment.as_deref(), Some(committed(&chain, miner).await.as_str()));
+    // It has committed a URL in the open, and a sealed text was opened later.
+    assert_eq!(record.commitment.as_deref(), Some("revealed-miner"));
 }
 
-async fn committed(chain: &LocalChain, hotkey: Hotkey) -> String {
-    let client = crate::reads::client(chain.url());
-    let read = client.read(|head| async move { head.commitment(Netuid(44), &hotkey).await });
-    read.await.unwrap().unwrap().text().unwrap()
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commitment_that_was_sealed_is_recorded_once_it_is_opened() {
+    let Some(chain) = LocalChain::start(&[]) else { return };
+    let observed = Observed::new();
+    let revealer = address(&chain, "fleet-5", "hotkey");
+    let observer = Observer::new(revealer, observed.journal.clone()).with_commitment();
+    let _following = Follower::observe(source(chain.url()), observer).unwrap();
+    observed.until(1).await;
+    assert_eq!(observed.records()[0].commitment.as_deref(), Some(r#"{"v":2}"#));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ pub const MINER_LABEL: &str = "adit.private-track.port";
 
 /// Settings that a live miner takes from the operator's. Not the predictor's, which are in the image; nor
 /// any that names a file, a wallet or a registry of this host.
-const PASSED: [&Var; 22] = [
+const PASSED: [&Var; 23] = [
     &var::NETUID,
     &var::SUBTENSOR_NETWORK,
     &var::SUBTENSOR_ADDRESS,
@@ -36,6 +36,7 @@ const PASSED: [&Var; 22] = [
     &var::WORKER_GPUS,
     &var::WORKER_RECYCLE,
     &var::JOURNAL_BYTES,
+    &var::JOURNAL_DAYS,
     &var::LOG,
 ];
 

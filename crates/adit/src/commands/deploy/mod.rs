@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use adit_chain::Netuid;
 use adit_docker::{Build, Context, Engine, Gpus};
+use adit_journal::PRIVATE_TRACK;
 use adit_keys::{Hotkey, Wallet};
 use adit_private_track::deployment::{Baked, Live, Target};
 use adit_settings::{Environment, var};
@@ -23,9 +24,9 @@ use serde_json::json;
 use tokio::signal::ctrl_c;
 
 use self::commit::Committing;
-use super::block_on;
 use super::say::{Say, Step};
 use super::spot_check::{self, Stage};
+use super::{block_on, recorded};
 use crate::cli::deploy::DeployPtMiner;
 use crate::failure::Failure;
 
@@ -63,6 +64,7 @@ async fn run_told(env: &Environment, args: DeployPtMiner, say: &mut Say) -> Resu
     if deployment.args.dry_run {
         return plan::show(&deployment, say).await;
     }
+    say.record(recorded::open(&deployment.env, PRIVATE_TRACK), deployment.target.image.to_string());
     let (mut started, mut stage) = (start::Started::default(), None);
     tokio::select! {
         result = deploy(&mut deployment, say, &mut started, &mut stage) => result,
@@ -226,6 +228,7 @@ async fn check(
     say.begin(Step::SpotCheck, "Running the spot check");
     let Deployment { env, engine, target, netuid, .. } = deployment;
     let verdicts = spot_check::of_deployment(env, engine, target, digest, *netuid, stage).await?;
+    spot_check::record(env, &target.image.at(digest).to_string(), &verdicts, false);
     for verdict in &verdicts {
         say.line(format_args!("  {}", json!(verdict)));
     }

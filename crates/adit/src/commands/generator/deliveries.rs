@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::one_line;
 use crate::cli::gascli::{Deliveries, Redeliver};
 use crate::commands::table::table;
-use crate::commands::{block_on, journal, span};
+use crate::commands::{block_on, recorded, span};
 use crate::failure::Failure;
 
 /// Longest note that is shown in a table, in characters.
@@ -47,7 +47,7 @@ pub(crate) fn run(env: &Environment, args: &Deliveries) -> Result<ExitCode, Fail
 
 pub(crate) fn redeliver(env: &Environment, args: &Redeliver) -> Result<ExitCode, Failure> {
     block_on(async {
-        let ledger = open(env).await?.recording(journal::open(env, GENERATIVE));
+        let ledger = open(env).await?.recording(recorded::open(env, GENERATIVE));
         let task = ledger.redeliver(args.task).await.map_err(|error| match error {
             StoreError::Illegal(illegal) => Failure::new(format!("task {}: {illegal}", args.task)).hint(
                 "only what was refused, uncertain, expired or dead is delivered again: `gascli generator deliveries`",

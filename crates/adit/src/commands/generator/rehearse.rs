@@ -23,7 +23,7 @@ use super::{one_line, serve, trust_anchors};
 use crate::cli::gascli::Rehearse;
 use crate::commands::table::table;
 use crate::commands::terminal::confirm;
-use crate::commands::{block_on, journal};
+use crate::commands::{block_on, recorded};
 use crate::failure::Failure;
 
 pub(crate) fn run(env: &Environment, args: &Rehearse) -> Result<ExitCode, Failure> {
@@ -51,7 +51,7 @@ pub(crate) fn run(env: &Environment, args: &Rehearse) -> Result<ExitCode, Failur
             .await
             .map_err(Failure::new)
     })?;
-    journal::record(env, GENERATIVE, &recorded(&attempts, args));
+    recorded::record(env, GENERATIVE, &recorded(&attempts, args));
     if args.json {
         println!("{:#}", json!(attempts.iter().map(as_json).collect::<Vec<_>>()));
     } else {

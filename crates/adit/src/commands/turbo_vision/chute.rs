@@ -19,7 +19,7 @@ use super::rehearse::{DrawnClip, unheard};
 use super::{api, chute_name, chutes_user, commit_of, soon, which};
 use crate::cli::turbo_vision::{ChuteSlug, DeleteChute, PingChute};
 use crate::commands::terminal::confirm;
-use crate::commands::{block_on, journal};
+use crate::commands::{block_on, recorded};
 use crate::failure::Failure;
 
 /// What a chute on this host is asked about: a second.
@@ -126,7 +126,7 @@ pub(super) fn ping(env: &Environment, args: &PingChute) -> Result<ExitCode, Fail
             detail: Some(bounded(&last.said, MAX_TEXT)),
             ..Rehearsed::default()
         };
-        journal::record(env, TURBO_VISION, &rehearsed);
+        recorded::record(env, TURBO_VISION, &rehearsed);
         let passed = health.passed && predict.as_ref().is_none_or(|check| check.passed);
         if args.json {
             let shown =

@@ -152,7 +152,7 @@ fn chute_name(env: &Environment, commit: &str) -> Result<ChuteName, Failure> {
 fn target(which: &WhichChute) -> String {
     match which {
         WhichChute { local: true, .. } => "the chute on this host".to_owned(),
-        WhichChute { url: Some(url), .. } => crate::commands::journal::address(url),
+        WhichChute { url: Some(url), .. } => crate::commands::recorded::address(url),
         WhichChute { revision, .. } => {
             format!("the chute of revision {}", revision.as_deref().unwrap_or("main"))
         }

@@ -26,7 +26,7 @@ use super::script::Source;
 use super::{chute_name, soon};
 use crate::cli::turbo_vision::Push;
 use crate::commands::say::{Say, Step, size};
-use crate::commands::{block_on, journal};
+use crate::commands::{block_on, recorded};
 use crate::failure::Failure;
 
 /// The script's module; upstream's name for it, which shows in the chute's dashboard.
@@ -39,7 +39,7 @@ pub(super) fn run(env: &Environment, args: Push) -> Result<ExitCode, Failure> {
         let mut say = Say::new(args.json);
         // A dry run does nothing that there is to tell of.
         if !args.dry_run {
-            say.record(journal::open(env, TURBO_VISION), what(env, &args));
+            say.record(recorded::open(env, TURBO_VISION), what(env, &args));
         }
         let result = tokio::select! {
             result = run_told(env, args, &mut say) => result,

@@ -30,7 +30,7 @@ use crate::cli::turbo_vision::{EraArg, TestChute};
 use crate::commands::element::manifest;
 use crate::commands::password::open_hotkey;
 use crate::commands::table::table;
-use crate::commands::{block_on, journal};
+use crate::commands::{block_on, recorded};
 use crate::failure::Failure;
 
 /// What is drawn: as large as validators' canvas, and as long as the document era's answers had to be.
@@ -66,7 +66,7 @@ pub(super) fn run(env: &Environment, args: TestChute) -> Result<ExitCode, Failur
         };
         let done = rehearse(&chute, &stage.scene, rules, args.repeat, patience, warm).await;
         let done = done.map_err(Failure::new)?;
-        journal::record(env, TURBO_VISION, &recorded(&args, &stage.scene, &done));
+        recorded::record(env, TURBO_VISION, &recorded(&args, &stage.scene, &done));
         if let Some(file) = &args.report {
             let page = report::html(&stage.scene, &done, rules, "Rehearsal of a chute")?;
             std::fs::write(file, page)

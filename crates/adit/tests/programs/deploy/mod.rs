@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use adit_chain::{Call, Chain, Endpoints, Field, Limits, Netuid};
 use adit_http_server::ClipHost;
+use adit_journal::record::Pushed;
+use adit_journal::{Entry, Find, PRIVATE_TRACK, Reader};
 use adit_private_track::deployment::Commitment;
 use adit_stand_in::docker_hub::DockerHub;
 use adit_stand_in::local_chain::{LocalChain, newest_metadata};
@@ -49,6 +51,8 @@ struct World {
     chain: Option<LocalChain>,
     wallets: tempfile::TempDir,
     checkout: tempfile::TempDir,
+    /// Where the commands keep what they did.
+    data: tempfile::TempDir,
     port: u16,
 }
 
@@ -75,7 +79,8 @@ impl World {
         let checkout = tempfile::tempdir().unwrap();
         check_out(checkout.path());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Some(Self { engine, registry, hub, chain: None, wallets, checkout, port })
+        let data = tempfile::tempdir().unwrap();
+        Some(Self { engine, registry, hub, chain: None, wallets, checkout, data, port })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -106,6 +111,7 @@ impl World {
             )
             .env("MINER_PORT", self.port.to_string())
             .env("BLACKLIST_ENABLED", "false")
+            .env("ADIT_DATA_DIR", self.data.path())
             .env("ADIT_ALLOWED_HOSTS", self.gateway().to_string());
         command
     }
@@ -160,6 +166,14 @@ impl World {
         );
         let answer = exchange(address, format!("{head}{body}").as_bytes());
         assert!(answer.contains("\"result\"") && !answer.contains("\"error\""), "{answer}");
+    }
+
+    /// What this host's journal has of an event, the oldest first: what each entry is about, and how it ended.
+    fn recorded(&self, event: &str) -> Vec<Entry> {
+        let journal = Reader::open(&self.data.path().join(PRIVATE_TRACK)).unwrap();
+        let mut entries = journal.find(&Find { limit: 1000, ..Find::event(event) }).unwrap();
+        entries.reverse();
+        entries
     }
 
     fn running(&self) -> Vec<String> {
@@ -317,6 +331,17 @@ async fn from_a_checkout_to_a_checked_miner() {
         assert_eq!(verdict["miner_hotkey"], HOTKEY);
         assert!(verdict["challenge_id"].as_str().unwrap().starts_with("rehearsal-"), "{verdict}");
     }
+
+    // This host remembers all of it.
+    let pushed: Vec<Pushed> = world.recorded("pushed").iter().map(|entry| entry.read().unwrap()).collect();
+    let steps = |done| pushed.iter().filter(move |step| step.done == done).map(|step| step.step.as_str());
+    assert_eq!(steps(true).take(4).collect::<Vec<_>>(), ["build", "repository", "push", "share"]);
+    assert_eq!(steps(false).collect::<Vec<_>>(), ["commit", "commit"], "{pushed:#?}");
+    assert!(pushed.iter().all(|step| step.what.ends_with("miner/pt-solution:v1.0.0")), "{pushed:#?}");
+    let outcomes =
+        |event| world.recorded(event).into_iter().map(|entry| entry.outcome.unwrap()).collect::<Vec<_>>();
+    assert_eq!(outcomes("rehearsed"), ["passed"]);
+    assert_eq!(outcomes("spot_checked"), ["passed"; 3]);
 
     // Another version takes the place of the first, whose record stays.
     let predictor = world.checkout.path().join("scorevision/miner/private_track/predictor.py");

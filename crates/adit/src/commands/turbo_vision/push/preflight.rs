@@ -16,7 +16,7 @@ use super::super::{
 use crate::cli::turbo_vision::{EraArg, Push};
 use crate::commands::chain::connect;
 use crate::commands::element::{self, Track};
-use crate::commands::journal;
+use crate::commands::recorded;
 use crate::commands::say::Say;
 use crate::commands::sealed::Committer;
 use crate::failure::Failure;
@@ -119,7 +119,7 @@ async fn committing(
         Committer::prepare(env, chain, netuid, &wallet, &args.password, args.dry_run).await?;
     if let Some(journal) = say.journal() {
         let newest = known.revealed.last().map(adit_chain::Revealed::text);
-        let told = journal::record_chain(
+        let told = recorded::record_chain(
             journal,
             &committer.chain,
             told,
