@@ -118,7 +118,7 @@ fn alerts_part(alerts: &[Shown], now_ms: i64) -> Markup {
                     li.urgent[alert.urgent] {
                         p { span.mark.(if alert.urgent { "bad" } else { "fair" }) { span aria-hidden="true" { (if alert.urgent { "✗" } else { "!" }) } " " (if alert.urgent { "urgent" } else { "notice" }) }
                             " " strong { (quoted(&alert.text)) }
-                            @if let Some(since) = alert.since_ms { span.since { ", it began " (text::time(now_ms, since)) } } }
+                            @if let Some(since) = alert.since_ms { span.since { " (" (text::time(now_ms, since)) ")" } } }
                         p.todo { (quoted(&alert.todo)) }
                     }
                 } }
