@@ -14,12 +14,13 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::cli::dashboard::DashboardCommand;
 use crate::cli::doctor::Miner;
 use crate::cli::gascli::{Gascli, GascliCommand, GeneratorCommand};
 use crate::cli::process::ProcessCommand;
 use crate::cli::turbo_vision::TurboVisionCommand;
 use crate::cli::{Adit, AditCommand, Sv, SvCommand, prefix};
-use crate::commands::process::{GENERATOR, PRIVATE_TRACK};
+use crate::commands::process::{DASHBOARD, GENERATOR, PRIVATE_TRACK};
 use crate::failure::Failure;
 use adit_settings::Environment;
 
@@ -109,14 +110,27 @@ fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         }
         _ => {
             let adit: Adit = cli::parse(cli::command::<Adit>(), &arguments);
+            let mut serves = false;
+            if let AditCommand::Dashboard(args) = &adit.command {
+                match &args.command {
+                    Some(DashboardCommand::Process(ProcessCommand::Supervise(args))) => {
+                        return commands::process::supervise::run(&DASHBOARD, args);
+                    }
+                    Some(DashboardCommand::Process(_)) => {}
+                    Some(DashboardCommand::Serve(_)) | None => serves = !args.serve.link,
+                }
+            }
             let files = match &adit.command {
                 AditCommand::Doctor(args) if args.miner == Miner::Gascli => GEN_MINER_ENV,
                 _ => ENV,
             };
-            let env = environment(files, adit.verbose, false)?;
+            let env = environment(files, adit.verbose, serves)?;
             match adit.command {
                 AditCommand::Demo => commands::demo::run(&env),
                 AditCommand::Doctor(args) => commands::doctor::run(&env, &args),
+                AditCommand::Dashboard(args) => commands::dashboard::run(&env, &args),
+                AditCommand::Top(args) => commands::top::run(&env, &args),
+                AditCommand::Alerts(command) => commands::alerts::run(&env, &command),
                 AditCommand::Wallet(command) => commands::wallet::run(&env, command),
                 AditCommand::Subnet(command) => commands::chain::subnet(&env, command),
                 AditCommand::Metagraph(args) => commands::chain::metagraph(&env, &args),

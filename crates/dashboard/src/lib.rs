@@ -3,10 +3,12 @@
 //! Everything is read from the miners' journals ([`Sources`]); [`Now`] is how things stand this moment, the live answers of
 //! running miners included. Alerts are judged from it, and it is shown on the page and in the terminal.
 
+pub mod alert;
 mod now;
 mod page;
 mod server;
 mod sources;
+pub mod top;
 
 pub use now::{Connection, Counts, Last, MinerNow, Now, Queue, Run};
 pub use page::Shown;

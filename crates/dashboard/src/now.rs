@@ -15,7 +15,8 @@ use crate::{Miner, Sources};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Most bytes of its figures.
 const MOST_FIGURES: u64 = 4 << 20;
-const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// All miners of a host.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct MinerNow {
     pub queue: Option<Queue>,
     /// Of the last 24 hours.
     pub day: Counts,
+    /// What came of them by the hour, good and bad, the oldest first; the last hour is the one that runs.
+    pub hours: [(u64, u64); 24],
     /// What the chain said last.
     pub chain: Option<Chain>,
     /// When that was recorded, in Unix milliseconds.
@@ -197,6 +200,7 @@ impl MinerNow {
             last: None,
             queue: None,
             day: Counts::default(),
+            hours: [(0, 0); 24],
             chain: None,
             chain_ms: None,
             figures: BTreeMap::new(),
@@ -239,11 +243,17 @@ impl MinerNow {
         });
         for tally in reader.tallies(event, at_ms - DAY_MS)? {
             now.day.micro_usd += tally.micro_usd;
+            let ago = at_ms.div_euclid(HOUR_MS) - tally.hour;
+            let hour = usize::try_from(23 - ago).ok().and_then(|hour| now.hours.get_mut(hour));
+            let mut none = (0, 0);
+            let hour = hour.unwrap_or(&mut none);
             let outcome = tally.outcome.as_str();
             if good.contains(&outcome) {
                 now.day.good += tally.count;
+                hour.0 += tally.count;
             } else if bad.contains(&outcome) {
                 now.day.bad += tally.count;
+                hour.1 += tally.count;
             }
         }
         now.day.refused = reader.tallies("refused", at_ms - DAY_MS)?.iter().map(|tally| tally.count).sum();
@@ -288,7 +298,42 @@ pub(crate) fn unix_ms(time: SystemTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use adit_journal::record::TaskStep;
+    use adit_journal::{GENERATIVE, Journal, Limits as Kept};
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_happened_is_counted_by_the_hour_and_a_time_ahead_breaks_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join(GENERATIVE), Kept::default()).unwrap();
+        let now_ms = unix_ms(SystemTime::now());
+        let step = |step: &str, state: &str| TaskStep {
+            step: step.to_owned(),
+            state: state.to_owned(),
+            spent_micro_usd: 40_000,
+            ..TaskStep::default()
+        };
+        for (hours, step) in [
+            (0, step("answered", "delivered")),
+            (3, step("answered", "delivered")),
+            (3, step("answered", "dead")),
+            (3, step("fetched", "fetched")),
+            (40, step("answered", "delivered")),
+            (-9000, step("answered", "delivered")),
+        ] {
+            journal.record_at(now_ms - hours * HOUR_MS, &step);
+        }
+        drop(journal);
+        let sources = Sources::new(folder.path().to_owned());
+        let now = Now::look(&sources, &Connection::new().unwrap()).await;
+        let generative = now.miner(Miner::Generative).unwrap();
+        assert_eq!((generative.hours[23], generative.hours[20]), ((1, 0), (1, 1)));
+        assert_eq!(generative.hours.iter().map(|(good, bad)| good + bad).sum::<u64>(), 3);
+        // The one ahead is counted, as nobody knows which of the two times is right.
+        assert_eq!((generative.day.good, generative.day.bad, generative.day.micro_usd), (3, 1, 200_000));
+        assert_eq!(generative.run, Run::Never);
+    }
 
     #[test]
     fn figures_are_read_with_their_labels() {

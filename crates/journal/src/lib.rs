@@ -23,6 +23,7 @@
 mod database;
 mod entry;
 mod journal;
+mod place;
 mod reader;
 pub mod record;
 mod writer;
@@ -30,6 +31,7 @@ mod writer;
 pub use database::{Damage, OpenError};
 pub use entry::{Entry, Lines, MAX_LINE};
 pub use journal::{Journal, Limits};
+pub use place::Place;
 pub use reader::{Find, ReadError, Reader, Size, Tally};
 
 /// Names of the miners' files in the data folder (`ADIT_DATA_DIR`).

@@ -7,6 +7,7 @@ use adit_predictor::{Answer, Need, OipError, PredictError, Predictor, Subject, T
 use axum::http::StatusCode;
 use tokio::time::Instant;
 
+use crate::record::Trace;
 use crate::wire::request::{ChallengeFrame, ChallengeRequest, Subject as Asked};
 
 /// Most frames of a `frames` challenge. They are pictures in memory, and no validator sends any yet.
@@ -92,16 +93,20 @@ impl Solver {
         &self,
         request: &ChallengeRequest,
         deadline: Instant,
+        trace: &Trace,
     ) -> Result<Answer, Failure> {
         let need = self.predictor.need().ok_or(Failure::NotReady)?;
+        let fetching = trace.stage("fetch");
         let subject = match request.subject() {
             Asked::Picture(url) => {
                 let picture = self.media.picture(PictureSource::Url(url), deadline).await?;
                 Subject::Pictures(vec![(0, picture)])
             }
-            Asked::Video(url) => self.clip(url, need, deadline).await?,
+            Asked::Video(url) => self.clip(url, need, deadline, trace).await?,
             Asked::Frames(frames) => self.pictures(frames, deadline).await?,
         };
+        drop(fetching);
+        let _predicting = trace.stage("predict");
         let (challenge_id, wanted) = (request.challenge_id.clone(), self.wanted(request));
         Ok(self.predictor.predict(Task { challenge_id, wanted, subject }, deadline).await?)
     }
@@ -115,16 +120,30 @@ impl Solver {
         }
     }
 
-    async fn clip(&self, url: &str, need: Need, deadline: Instant) -> Result<Subject, Failure> {
-        Ok(match need {
+    async fn clip(
+        &self,
+        url: &str,
+        need: Need,
+        deadline: Instant,
+        trace: &Trace,
+    ) -> Result<Subject, Failure> {
+        let subject = match need {
             Need::Images | Need::Link => {
                 let (wanted, needs) = (self.mode.name(), "a challenge about objects");
                 return Err(PredictError::Mismatch { wanted, needs, given: "a clip" }.into());
             }
             Need::FrameCount => Subject::FrameCount(self.media.frame_count(url, deadline).await?),
             Need::File => Subject::File(self.media.file(url, deadline).await?),
+            // They go on arriving while the model looks at the first of them.
             Need::Frames(format) => Subject::Frames(self.media.frames(url, format, deadline).await?),
-        })
+        };
+        match &subject {
+            Subject::FrameCount(info) => trace.clip(info),
+            Subject::File(file) => trace.clip(file.info()),
+            Subject::Frames(frames) => trace.clip(frames.info()),
+            Subject::Pictures(_) | Subject::Images(_) | Subject::Link { .. } => {}
+        }
+        Ok(subject)
     }
 
     async fn pictures(&self, frames: &[ChallengeFrame], deadline: Instant) -> Result<Subject, Failure> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use adit_auth::{Dialect, GateConfig, Policy, StakeGate};
 use adit_chain::{ChainStakes, EndpointError, Endpoints, FollowError, Netuid, StakeSource, stake_file};
+use adit_journal::{PRIVATE_TRACK, Place};
 use adit_keys::{AddressError, Hotkey, KeyFileError, Wallet, WalletNameError};
 use adit_outbound::{AddressGuard, AllowListError};
 use adit_predictor::{
@@ -29,12 +30,6 @@ const MOST_AT_ONCE: usize = 10_000;
 const LIVE_DEADLINE: Duration = Duration::from_secs(28);
 /// A spot check waits 120 s (section 7).
 const SPOT_CHECK_DEADLINE: Duration = Duration::from_secs(110);
-/// The journal's name in `ADIT_DATA_DIR`.
-pub const JOURNAL_FILE: &str = "private-track.jsonl";
-/// The smallest journal: what is recorded of one challenge then always fits.
-const SMALLEST_JOURNAL: u64 = 1 << 20;
-const LARGEST_JOURNAL: u64 = 1 << 40;
-
 /// Everything that [`Server::bind`](crate::Server::bind) needs.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -64,19 +59,10 @@ pub struct Config {
     pub predictor: PredictorChoice,
     /// The ffmpeg program.
     pub ffmpeg: PathBuf,
-    /// Where challenges are recorded, if they are.
-    pub journal: Option<JournalFile>,
+    /// Where what happens is recorded, if it is.
+    pub journal: Option<Place>,
     /// The image that runs, for the record.
     pub image: Option<String>,
-}
-
-/// Where challenges are recorded.
-#[derive(Debug, Clone)]
-pub struct JournalFile {
-    /// The file.
-    pub path: PathBuf,
-    /// Its largest size in bytes.
-    pub max_bytes: u64,
 }
 
 /// Which backend answers, with what it takes to start it.
@@ -293,7 +279,7 @@ impl Config {
             predictor: predictor(env)?,
             ffmpeg: env.path(&var::FFMPEG)?.unwrap_or_default(),
             // What nobody signed could be any stranger's, and is not stored.
-            journal: journal(env, verify && !spot_check)?,
+            journal: if spot_check { None } else { Place::from_settings(env, PRIVATE_TRACK)? },
             image: env.text(&var::IMAGE)?.map(str::to_owned),
         })
     }
@@ -395,22 +381,6 @@ fn stake_source(env: &Environment) -> Result<StakeSource, ConfigError> {
 /// Where things are kept between runs. A `~` that stayed means that there is no HOME: then nothing is kept.
 fn data_folder(env: &Environment) -> Result<Option<PathBuf>, SettingError> {
     Ok(env.path(&var::DATA_FOLDER)?.filter(|folder| !folder.starts_with("~")))
-}
-
-fn journal(env: &Environment, wanted: bool) -> Result<Option<JournalFile>, SettingError> {
-    let expected = format!("0 or a whole number from {SMALLEST_JOURNAL} to {LARGEST_JOURNAL}");
-    let max_bytes = env.parsed(&var::JOURNAL_BYTES, &expected)?;
-    if max_bytes != 0 && !(SMALLEST_JOURNAL..=LARGEST_JOURNAL).contains(&max_bytes) {
-        return Err(env.invalid(&var::JOURNAL_BYTES, &expected));
-    }
-    if max_bytes == 0 || !wanted {
-        return Ok(None);
-    }
-    let folder = data_folder(env)?;
-    if folder.is_none() {
-        tracing::warn!("challenges are not recorded: HOME is not set; ADIT_DATA_DIR names another place");
-    }
-    Ok(folder.map(|folder| JournalFile { path: folder.join(JOURNAL_FILE), max_bytes }))
 }
 
 fn predictor(env: &Environment) -> Result<PredictorChoice, ConfigError> {
@@ -532,7 +502,6 @@ fn runnable(var: &'static Var, program: PathBuf) -> Result<PathBuf, ConfigError>
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
 
     use super::*;
 
@@ -581,22 +550,16 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_kept_where_callers_sign_and_there_is_a_place() {
+    fn a_journal_is_kept_except_in_a_spot_check() {
         let hotkey = ("ADIT_HOTKEY", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
         let live = [("BLACKLIST_ENABLED", "no"), ("ADIT_PREDICTOR", "baseline"), hotkey, ("HOME", "/home/m")];
-        let kept = |change: &[(&'static str, &'static str)]| {
-            let pairs: HashMap<_, _> = live.iter().chain(change).copied().collect();
-            config(&pairs.into_iter().collect::<Vec<_>>()).unwrap().journal
-        };
-        let journal = kept(&[]).unwrap();
-        assert_eq!(journal.path, PathBuf::from("/home/m/.local/share/adit/private-track.jsonl"));
-        assert_eq!(journal.max_bytes, 64 << 20);
-        assert_eq!(kept(&[("ADIT_DATA_DIR", "/d")]).unwrap().path, PathBuf::from("/d/private-track.jsonl"));
-        assert_eq!(kept(&[("ADIT_JOURNAL_BYTES", "1048576")]).unwrap().max_bytes, 1 << 20);
-        for off in [("ADIT_JOURNAL_BYTES", "0"), ("SPOTCHECK_MODE", "true"), ("VERIFY_ENABLED", "false")] {
-            assert!(kept(&[off]).is_none(), "{off:?}");
-        }
-        assert!(config(&live[..3]).unwrap().journal.is_none(), "without HOME");
+        let kept =
+            |spot_check| config(&[&live[..], &[("SPOTCHECK_MODE", spot_check)]].concat()).unwrap().journal;
+        assert_eq!(
+            kept("false").unwrap().path,
+            PathBuf::from("/home/m/.local/share/adit/private-track.sqlite")
+        );
+        assert_eq!(kept("true"), None);
     }
 
     #[test]
@@ -633,8 +596,6 @@ mod tests {
             ("ADIT_QUEUE", "18446744073709551615"),
             ("STAKE_TABLE_MAX_AGE_SECONDS", "1e20"),
             ("ADIT_JOURNAL_BYTES", "-1"),
-            ("ADIT_JOURNAL_BYTES", "1048575"),
-            ("ADIT_JOURNAL_BYTES", "1099511627777"),
         ] {
             let error = open_with(name, value).unwrap_err().to_string();
             assert!(error.contains(name), "{name}={value}: {error}");

@@ -22,9 +22,5 @@ mod server;
 pub mod spot_check;
 pub mod wire;
 
-pub use config::{
-    Answering, Config, ConfigError, JOURNAL_FILE, JournalFile, PredictorChoice, model_runner, onnx_config,
-    own_hotkey,
-};
-pub use record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
+pub use config::{Answering, Config, ConfigError, PredictorChoice, model_runner, onnx_config, own_hotkey};
 pub use server::{Server, StartError};

@@ -21,7 +21,7 @@ use crate::admission::Admission;
 use crate::challenge::{Failure, Solver};
 use crate::docs;
 use crate::metrics::{Metrics, Snapshot};
-use crate::record::{Recorder, Recording};
+use crate::record::{Recorder, Recording, Trace};
 use crate::wire::request::{ChallengeRequest, Rejection};
 use crate::wire::{self, request};
 
@@ -47,7 +47,7 @@ pub(crate) struct Miner {
 pub(crate) fn router(miner: Arc<Miner>) -> Router {
     let gated = post(challenge)
         .layer(GateLayer(Arc::clone(&miner.gate)))
-        .layer(middleware::from_fn_with_state(Arc::clone(&miner), count_refusals));
+        .layer(middleware::from_fn_with_state(Arc::clone(&miner), at_the_gate));
     Router::new()
         .route("/challenge", gated)
         .route("/docs", get(docs_page))
@@ -65,6 +65,10 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
     let began = StdInstant::now();
     let deadline = Instant::now() + miner.deadline;
     let (parts, body) = request.into_parts();
+    let arrived = parts.extensions.get::<Arrived>().map_or(began, |arrived| arrived.0);
+    let trace = Trace::since(arrived);
+    trace.add("gate", arrived, began);
+    let reading = trace.stage("read");
     // The gate has bounded the body and put it in memory; this only takes it out again.
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return detail(StatusCode::BAD_REQUEST, "There was an error parsing the body");
@@ -79,6 +83,7 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
             return json_text(status, rejection.body());
         }
     };
+    drop(reading);
     let id: String = challenge.challenge_id.chars().take(64).collect();
     let verified = parts.extensions.get::<Verified>();
     let (validator, dialect) = caller(verified);
@@ -87,10 +92,12 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
     let wanted = miner.solver.wanted(&challenge);
     let recording = miner.recorder.as_ref().and_then(|recorder| recorder.begin(&challenge, wanted, verified));
     // Dropped with this future where the caller goes away, as validators do after 30 s.
-    let mut left = CallerLeft { miner: &miner, id: &id, began, recording, armed: true };
+    let mut left = CallerLeft { miner: &miner, id: &id, began, recording, trace: &trace, armed: true };
     let work = async {
+        let queueing = trace.stage("queue");
         let _turn = miner.admission.turn().await.map_err(|_| Failure::QueueFull)?;
-        miner.solver.solve(&challenge, deadline).await
+        drop(queueing);
+        miner.solver.solve(&challenge, deadline, &trace).await
     };
     let outcome = tokio::time::timeout_at(deadline, work).await;
     let outcome = outcome.unwrap_or_else(|_| Err(Failure::OutOfTime(miner.deadline.as_secs_f64())));
@@ -101,10 +108,12 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
         Ok(answer) => {
             miner.metrics.ended("answered", took);
             let seconds = took.as_secs_f64();
+            let writing = trace.stage("write");
             let text = wire::answer::encode(&challenge.challenge_id, &answer, seconds);
+            drop(writing);
             tracing::info!(challenge = ?id, bytes = text.len(), seconds, "challenge answered");
             if let Some(recording) = recording {
-                recording.answered(&answer, took);
+                recording.answered(&answer, took, &trace);
             }
             json_text(StatusCode::OK, text)
         }
@@ -112,7 +121,7 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
             miner.metrics.ended(failure.label(), took);
             tracing::error!(challenge = ?id, seconds = took.as_secs_f64(), "challenge failed: {failure}");
             if let Some(recording) = recording {
-                recording.failed(&failure, took);
+                recording.failed(&failure, took, &trace);
             }
             detail(failure.status(), &failure.detail())
         }
@@ -136,6 +145,7 @@ struct CallerLeft<'a> {
     id: &'a str,
     began: StdInstant,
     recording: Option<Recording<'a>>,
+    trace: &'a Trace,
     armed: bool,
 }
 
@@ -147,7 +157,7 @@ impl Drop for CallerLeft<'_> {
             let seconds = took.as_secs_f64();
             tracing::warn!(challenge = ?self.id, seconds, "the caller left before the answer");
             if let Some(recording) = self.recording.take() {
-                recording.caller_left(took);
+                recording.caller_left(took, self.trace);
             }
         }
     }
@@ -160,7 +170,12 @@ fn caller(verified: Option<&Verified>) -> (String, String) {
     (text(validator.map(|v| v.to_string())), text(dialect.map(|d| d.to_string())))
 }
 
-async fn count_refusals(State(miner): State<Arc<Miner>>, request: Request, next: Next) -> Response<Body> {
+/// When a request's head was there, among its extensions.
+#[derive(Debug, Clone, Copy)]
+struct Arrived(StdInstant);
+
+async fn at_the_gate(State(miner): State<Arc<Miner>>, mut request: Request, next: Next) -> Response<Body> {
+    request.extensions_mut().insert(Arrived(StdInstant::now()));
     let response = next.run(request).await;
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         miner.metrics.refused(refusal.label());
@@ -241,7 +256,7 @@ impl Miner {
             ready: self.solver.predictor.ready(),
             nonces: self.gate.nonces().len(),
             stakes: stakes.map(|table| (table.age(SystemTime::now()), table.len())),
-            journal_dropped: self.recorder.as_ref().map(Recorder::dropped),
+            journal_dropped: self.recorder.as_ref().map(|recorder| recorder.journal.dropped()),
         }
     }
 }

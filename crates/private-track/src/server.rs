@@ -8,6 +8,7 @@ use std::time::Instant as StdInstant;
 use adit_auth::{Gate, StakeGate};
 use adit_chain::{Follower, StakeSource};
 use adit_http_server::{ListenError, Server as HttpServer};
+use adit_journal::Place;
 use adit_media::{Ffmpeg, Media, MediaError, MediaLimits};
 use adit_outbound::{Client, FetchError};
 use adit_predictor::{ModelError, Predictor};
@@ -84,10 +85,11 @@ impl Server {
         let ffmpeg = Ffmpeg::at(Some(&config.ffmpeg));
         let limits = MediaLimits { max_bytes: config.max_clip_bytes, ..MediaLimits::default() };
         let media = Media::new(Client::new(config.guard)?, ffmpeg, limits);
-        let recorder = config
-            .journal
-            .as_ref()
-            .and_then(|file| Recorder::open(file, policy.own_hotkey, config.predictor.name(), config.image));
+        let recorder = config.journal.as_ref().and_then(Place::open).map(|journal| {
+            tracing::info!("Journal: {}", journal.path().display());
+            let predictor = config.predictor.name().to_owned();
+            Recorder { journal, miner_hotkey: policy.own_hotkey, predictor, image: config.image }
+        });
         let predictor = Arc::new(config.predictor.start().await?);
 
         log_security(policy.stake_gate != StakeGate::Off, policy.verify);

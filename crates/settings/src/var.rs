@@ -227,7 +227,23 @@ declare! {
     EXTRA_TRUST_ANCHORS = public("ADIT_EXTRA_TRUST_ANCHORS", Adit, Commented("new_service.pem@2cabeafe37d06ca22aba7391c0033d25982952c453647349763a3ab5ad6ccf69"),
         "Trust anchors beside those that Adit pins: FILE@FINGERPRINT entries, separated by commas. FILE is a PEM file, a relative path meant from the directory of the others; FINGERPRINT the SHA-256 of a certificate in it, 64 hex digits. A file with several certificates is named once for each.");
     JOURNAL_BYTES = public("ADIT_JOURNAL_BYTES", Adit, Commented("67108864"),
-        "Most bytes of private-track.jsonl in ADIT_DATA_DIR, where each verified challenge is recorded with its answer: 1048576 to 1099511627776, or 0 for no record. Nothing is recorded with VERIFY_ENABLED off or in spot-check mode.").or("67108864");
+        "Most bytes of a miner's journal in ADIT_DATA_DIR (private-track.sqlite, generative.sqlite, turbo-vision.sqlite), where what happened to it is recorded: 1048576 to 1099511627776, or 0 for no record. Challenges that nobody signed (VERIFY_ENABLED off) are not recorded, and nothing is in spot-check mode.").or("67108864");
+    JOURNAL_DAYS = public("ADIT_JOURNAL_DAYS", Adit, Commented("30"),
+        "Age in days from which entries of a journal are dropped, 1 to 3650. Their sums by the hour are kept for 400 days.").or("30");
+    DASHBOARD_LISTEN = public("ADIT_DASHBOARD_LISTEN", Adit, Commented("127.0.0.1:8700"),
+        "Address and port of the operator's page (`adit dashboard`). Beyond this host's own addresses nothing of it is shown without the token, and it speaks plain HTTP: put TLS before it.").or("127.0.0.1:8700");
+    DASHBOARD_TOKEN = public("ADIT_DASHBOARD_TOKEN", Adit, Commented("openssl rand -hex 32"),
+        "Token that opens the operator's page and its buttons: 16 to 256 letters, digits and `-._~`. Default: one that is made once and kept in dashboard.token in ADIT_DATA_DIR.").secret();
+    ALERTS_FILE = public("ADIT_ALERTS", Adit, Commented("alerts.toml"),
+        "File of the alerts' rules. Default: alerts.toml in ADIT_DATA_DIR where there is one, else the rules that `adit alerts show` prints.");
+    ALERT_WEBHOOK = public("ADIT_ALERT_WEBHOOK", Adit, Commented("https://discord.com/api/webhooks/…"),
+        "Where alerts are posted while `adit dashboard` runs. Its host decides the form: Discord's, Slack's, else plain JSON; alerts.toml can say otherwise. Empty: alerts are only shown.").secret();
+    OTLP_ENDPOINT = public("OTEL_EXPORTER_OTLP_ENDPOINT", Adit, Commented("http://127.0.0.1:4318"),
+        "Base URL of an OpenTelemetry collector that takes OTLP over HTTP with protobuf: the spans of each challenge and task go there. Empty: none are made.");
+    OTLP_HEADERS = public("OTEL_EXPORTER_OTLP_HEADERS", Adit, Commented("authorization=Bearer%20…"),
+        "Headers for that collector, key=value with commas between them, values percent-encoded.").secret();
+    OTLP_SERVICE = public("OTEL_SERVICE_NAME", Adit, Commented("adit-miner1"),
+        "What spans are filed under. Default: adit-private-track or adit-generative.");
     IMAGE = public("ADIT_IMAGE", Adit, Commented("docker.io/you/pt-solution@sha256:…"),
         "Set by `sv deploy-pt-miner`: the image that runs, recorded with each answer.");
     RUN_AS = public("ADIT_RUN_AS", Adit, Commented("10001:10001"),

@@ -1,6 +1,7 @@
 //! The arguments, apart from the commands that use them.
 
 pub(crate) mod chain;
+pub(crate) mod dashboard;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
@@ -21,6 +22,7 @@ use adit_private_track::rehearsal::Sender;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use self::chain::{AxonCommand, CommitmentCommand, ShowMetagraph, SubnetCommand};
+use self::dashboard::{AlertsCommand, Dashboard, Top};
 use self::deploy::{DeployPtMiner, SpotCheck, SpotCheckRunner};
 use self::doctor::Doctor;
 use self::evaluate::Evaluate;
@@ -82,6 +84,24 @@ pub(crate) enum AditCommand {
         adit doctor sv --netuid 44 --wallet.name main --wallet.hotkey miner1 --json"
     )]
     Doctor(Doctor),
+    /// Serve the operator's page: what the miners of this host did, what they earned, what they need
+    #[command(
+        after_help = "It shows the journals of ADIT_DATA_DIR, posts alerts where ADIT_ALERT_WEBHOOK is set, and has figures for \
+        Prometheus at /metrics. On this host everybody may read it; buttons need the address that --link prints. Where it \
+        listens on another address, so does reading.\n\n\
+        Examples:\n  \
+        adit dashboard\n  \
+        adit dashboard --link\n  \
+        adit dashboard start      # in the background, as a miner\n  \
+        ssh -L 8700:127.0.0.1:8700 miner-host   # then open it here"
+    )]
+    Dashboard(Dashboard),
+    /// Show how the miners of this host stand, in the terminal
+    #[command(after_help = "Examples:\n  adit top\n  adit top --once")]
+    Top(Top),
+    /// Show the alerts' rules, judge by them, and try the webhook
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Make keys, list and check wallets, sign and verify
     #[command(subcommand)]
     Wallet(WalletCommand),

@@ -1,7 +1,9 @@
 //! One file a command.
 
 pub(crate) mod actions;
+pub(crate) mod alerts;
 pub(crate) mod chain;
+pub(crate) mod dashboard;
 pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
@@ -22,6 +24,7 @@ pub(crate) mod shell;
 pub(crate) mod spot_check;
 mod table;
 mod terminal;
+pub(crate) mod top;
 pub(crate) mod turbo_vision;
 pub(crate) mod wallet;
 

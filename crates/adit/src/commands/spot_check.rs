@@ -4,18 +4,18 @@
 //! Two containers of the image on a network that leads nowhere: one serves, the other is what Score's cluster
 //! is around it, the clips' host and the checker (`sv spot-check-runner`). So this works wherever the engine is.
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use adit_chain::Netuid;
 use adit_docker::{Container, Engine, Stored};
-use adit_journal::Entries;
+use adit_journal::{Find, Lines, OpenError, PRIVATE_TRACK, Reader};
 use adit_keys::Hotkey;
 use adit_media::Ffmpeg;
 use adit_outbound::{AddressGuard, Client, Limits};
-use adit_private_track::JOURNAL_FILE;
 use adit_private_track::deployment::{
     DATA_FOLDER, LARGEST_IMAGE, MINER_LABEL, PORT, Target, checked, checker,
 };
@@ -36,6 +36,8 @@ const MORE: Duration = Duration::from_secs(240);
 const MOST_OUTPUT: usize = 1024 * 1024;
 /// Label of what a check makes.
 const LABEL: &str = "adit.spot-check";
+/// Recorded challenges that are looked through, from the newest on.
+const MOST_RECORDED: u32 = 10_000;
 /// Largest journal that is read out of a container, and all clips together, in bytes.
 const LARGEST_JOURNAL: usize = 256 << 20;
 const LARGEST_CLIPS: u64 = 1 << 30;
@@ -226,11 +228,26 @@ async fn journal(
     image: &str,
 ) -> Result<Vec<Job>, Failure> {
     let most = usize::from(args.challenges);
-    let read = |path: &Path| match Entries::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && args.journal.is_none() => Ok(Vec::new()),
-        opened => opened
-            .and_then(|entries| jobs_from_journal(entries, Some(image), most))
-            .map_err(|error| Failure::new(format!("cannot read the journal {}: {error}", path.display()))),
+    let read = |path: &Path| {
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::new(format!("cannot read the journal {}: {error}", path.display()))
+        };
+        let mut entries = Vec::new();
+        match Reader::open(path) {
+            Err(OpenError::File { source, .. })
+                if source.kind() == ErrorKind::NotFound && args.journal.is_none() => {}
+            Err(error) if error.is_damage() => {
+                // Not the file itself, but what was written out of one.
+                let lines = Lines::new(BufReader::new(File::open(path)?));
+                return jobs_from_journal(lines, Some(image), most).map_err(|error| failed(&error));
+            }
+            opened => {
+                let find = Find { limit: MOST_RECORDED, ..Find::event("challenge") };
+                entries =
+                    opened.map_err(|error| failed(&error))?.find(&find).map_err(|error| failed(&error))?;
+            }
+        }
+        Ok(jobs_from_journal(entries.into_iter().rev().map(Ok), Some(image), most)?)
     };
     if let Some(file) = &args.journal {
         return read(file);
@@ -238,12 +255,12 @@ async fn journal(
     let port: u16 = env.parsed(&var::MINER_PORT, "a port from 0 to 65535")?;
     let miners = engine.containers(MINER_LABEL, &port.to_string()).await?;
     if let Some(miner) = miners.iter().find(|one| one.active).or(miners.first()) {
-        let path = format!("{DATA_FOLDER}/{JOURNAL_FILE}");
+        let path = format!("{DATA_FOLDER}/{PRIVATE_TRACK}");
         let bytes = engine.download(&miner.id, &path, LARGEST_JOURNAL).await?.unwrap_or_default();
-        return Ok(jobs_from_journal(Entries::new(bytes.as_slice()), Some(image), most)?);
+        return Ok(jobs_from_journal(Lines::new(bytes.as_slice()), Some(image), most)?);
     }
     match env.path(&var::DATA_FOLDER)? {
-        Some(folder) => read(&folder.join(JOURNAL_FILE)),
+        Some(folder) => read(&folder.join(PRIVATE_TRACK)),
         None => Ok(Vec::new()),
     }
 }

@@ -1,7 +1,7 @@
 //! Who may read and who may act: which names the page goes by, the token and its cookie, and where a button may be pressed.
 //! The headers that keep a browser from running what strangers wrote.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -101,13 +101,7 @@ impl Gate {
     }
 
     pub(crate) fn login_link(&self) -> String {
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            let local: IpAddr =
-                if address.is_ipv4() { [127, 0, 0, 1].into() } else { "::1".parse().unwrap_or(address.ip()) };
-            address.set_ip(local);
-        }
-        format!("http://{address}/?token={}", self.token.expose())
+        self.token.link(self.address)
     }
 
     fn judge(&self, request: &Request) -> Verdict {

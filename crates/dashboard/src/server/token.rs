@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,18 @@ impl Token {
             Err(error) => return Err(failed(error)),
         }
         make(folder, &path).map_err(failed)
+    }
+
+    /// The address that makes a browser the operator's, of a page that listens there.
+    #[must_use]
+    pub fn link(&self, listen: SocketAddr) -> String {
+        let mut address = listen;
+        if address.ip().is_unspecified() {
+            let local: IpAddr =
+                if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            address.set_ip(local);
+        }
+        format!("http://{address}/?token={}", self.0)
     }
 
     /// Compared without telling by the time how much of it is right.

@@ -103,7 +103,7 @@ pub struct Stage {
 /// What is known of a clip.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clip {
-    /// Its size in bytes.
+    /// Its bytes, up to the last that is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Its number of frames.

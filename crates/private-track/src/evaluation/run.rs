@@ -16,6 +16,7 @@ use super::folder::{LabelledClip, Problem};
 use super::{Clip, Mapping};
 use crate::challenge::Solver;
 use crate::config::Answering;
+use crate::record::Trace;
 use crate::wire::request::ChallengeRequest;
 
 /// Where no deadline is wanted, a clip that takes longer than this hangs.
@@ -109,7 +110,12 @@ impl Examiner {
             image_url: None,
             frames: None,
         };
-        let answer = match timeout_at(deadline, self.solver.solve(&request, deadline)).await {
+        let answer = match timeout_at(
+            deadline,
+            self.solver.solve(&request, deadline, &Trace::since(Instant::now().into_std())),
+        )
+        .await
+        {
             Ok(answer) => answer.map_err(|error| failed(&error))?,
             Err(_) => {
                 let seconds = self.deadline.unwrap_or(LONGEST).as_secs();

@@ -6,13 +6,13 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use adit_journal::Entry;
+use adit_journal::record::{Challenge, Ended};
 use adit_predictor::Wanted;
 use adit_python::json::Json;
 use adit_scoring::soccer::{self, Era, Event};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::record::{CHALLENGE_EVENT, ChallengeRecord, Ended};
 use crate::rehearsal::{Outcome, comparable};
 use crate::wire::response::{self, ReadError};
 
@@ -175,10 +175,7 @@ pub fn jobs_from_journal(
 }
 
 fn job(entry: &Entry, image: Option<&str>) -> Option<Job> {
-    if entry.event != CHALLENGE_EVENT {
-        return None;
-    }
-    let record: ChallengeRecord = entry.read().ok()?;
+    let record: Challenge = entry.read()?;
     let asked = record.outcome == Ended::Answered && record.mode == Wanted::SoccerActions.name();
     if !asked || image.is_some_and(|image| record.image.as_deref() != Some(image)) {
         return None;
@@ -273,7 +270,7 @@ mod tests {
             fields[key] = value.clone();
         }
         let fields = RawValue::from_string(fields.to_string()).unwrap();
-        Entry { at_ms: 1, event: CHALLENGE_EVENT.to_owned(), fields }
+        Entry { id: 0, at_ms: 1, event: "challenge".to_owned(), key: None, who: None, outcome: None, fields }
     }
 
     fn picked(entries: Vec<Entry>, image: Option<&str>, most: usize) -> Vec<String> {

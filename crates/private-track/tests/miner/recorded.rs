@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use adit_auth::StakeGate;
-use adit_journal::Entries;
+use adit_journal::record::{Challenge, Ended};
+use adit_journal::{Find, Limits, Place, Reader};
 use adit_predictor::WorkerConfig;
-use adit_private_track::{CHALLENGE_EVENT, ChallengeRecord, Config, Ended, JournalFile, PredictorChoice};
+use adit_private_track::{Config, PredictorChoice};
 use adit_stand_in::video_host::Reply;
 use http::HeaderMap;
 use serde_json::{Value, json};
@@ -19,23 +20,21 @@ pub(crate) const IMAGE: &str = "docker.io/me/pt-solution@sha256:1";
 /// Records into a folder that outlives the miner.
 pub(crate) fn journal(config: &mut Config) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("data/private-track.jsonl");
-    config.journal = Some(JournalFile { path: path.clone(), max_bytes: 1 << 20 });
+    let path = folder.path().join("data/private-track.sqlite");
+    config.journal =
+        Some(Place { path: path.clone(), limits: Limits { bytes: 1 << 20, ..Limits::default() } });
     config.image = Some(IMAGE.to_owned());
     (folder, path)
 }
 
-fn records(path: &Path) -> Vec<ChallengeRecord> {
-    let entries = Entries::open(path).unwrap().map(Result::unwrap);
-    let record = |entry: adit_journal::Entry| {
-        assert_eq!(entry.event, CHALLENGE_EVENT);
-        entry.read().unwrap()
-    };
-    entries.map(record).collect()
+/// In the order of recording.
+fn records(path: &Path) -> Vec<Challenge> {
+    let entries = Reader::open(path).unwrap().find(&Find::event("challenge")).unwrap();
+    entries.iter().rev().map(|entry| entry.read().unwrap()).collect()
 }
 
 /// Waits for so many records.
-pub(crate) async fn recorded(path: &Path, count: usize) -> Vec<ChallengeRecord> {
+pub(crate) async fn recorded(path: &Path, count: usize) -> Vec<Challenge> {
     let polling = async {
         loop {
             let records = records(path);
@@ -142,7 +141,7 @@ async fn a_caller_that_left_is_recorded() {
     }
     drop(waiting);
     let record = recorded(&path, 1).await.remove(0);
-    assert_eq!((record.outcome, record.status), (Ended::Failed, None));
+    assert_eq!((record.outcome, record.status), (Ended::CallerLeft, None));
     assert_eq!(record.reason.as_deref(), Some("the caller left before the answer"));
 }
 
@@ -150,7 +149,7 @@ async fn a_caller_that_left_is_recorded() {
 async fn a_journal_that_cannot_be_written_is_done_without() {
     let fixture = Fixture::with(|config| {
         config.journal =
-            Some(JournalFile { path: "/dev/null/private-track.jsonl".into(), max_bytes: 1 << 20 });
+            Some(Place { path: "/dev/null/private-track.sqlite".into(), limits: Limits::default() });
     })
     .await;
     let url = fixture.host.serve("/clip.mp4", Reply::bytes(clip().await).with_ranges());

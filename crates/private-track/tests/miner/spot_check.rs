@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use adit_auth::StakeGate;
-use adit_journal::Entries;
+use adit_journal::{Find, Reader};
 use adit_outbound::{AddressGuard, Client};
 use adit_predictor::WorkerConfig;
 use adit_private_track::PredictorChoice;
@@ -30,7 +30,12 @@ async fn answered_live() -> (TempDir, Vec<Job>) {
     let url = format!("{}?{QUERY}#t=1", fixture.host.url("/a%20b/clip.mp4"));
     assert_eq!(fixture.clip_challenge(&url).await.0, 200);
     recorded(&path, 1).await;
-    let jobs = jobs_from_journal(Entries::open(&path).unwrap(), Some(IMAGE), 9).unwrap();
+    let jobs = jobs_from_journal(
+        Reader::open(&path).unwrap().find(&Find::event("challenge")).unwrap().into_iter().rev().map(Ok),
+        Some(IMAGE),
+        9,
+    )
+    .unwrap();
     assert_eq!((jobs.len(), &jobs[0].video_url), (1, &url));
     std::fs::write(folder.path().join(&jobs[0].clip), clip().await).unwrap();
     (folder, jobs)

@@ -63,6 +63,16 @@ pub(crate) const PRIVATE_TRACK: Track = Track {
     work: |_| Ok(Vec::new()),
 };
 
+/// `adit dashboard …`.
+pub(crate) const DASHBOARD: Track = Track {
+    program: "adit",
+    group: &["dashboard"],
+    miner: "operator's page",
+    name: "operators-page",
+    settings: crate::ENV,
+    work: |_| Ok(Vec::new()),
+};
+
 pub(crate) fn run(track: &Track, env: &Environment, command: &ProcessCommand) -> Result<ExitCode, Failure> {
     match command {
         ProcessCommand::Start(args) => start::run(track, env, args),
