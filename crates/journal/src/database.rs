@@ -28,7 +28,8 @@ const TABLES: &str = "
         fields TEXT NOT NULL            -- JSON
     ) STRICT;
     CREATE INDEX entries_event ON entries (event);
-    CREATE INDEX entries_who ON entries (event, who) WHERE who IS NOT NULL;
+    -- The outcome goes with it, so that a hotkey's entries of one outcome are told apart without reading them all.
+    CREATE INDEX entries_who ON entries (event, who, id, outcome) WHERE who IS NOT NULL;
     CREATE INDEX entries_outcome ON entries (event, outcome) WHERE outcome IS NOT NULL;
     CREATE INDEX entries_key ON entries (key) WHERE key IS NOT NULL;
     CREATE TABLE tallies (

@@ -112,6 +112,9 @@ pub struct Size {
     pub oldest_ms: Option<i64>,
 }
 
+/// Entries that are looked through one by one without being noticed.
+const RARE: i64 = 1000;
+
 const COLUMNS: &str = "id, at_ms, event, key, who, outcome, fields";
 
 impl Reader {
@@ -163,7 +166,15 @@ impl Reader {
     }
 
     fn try_each(&self, find: &Find<'_>, mut take: impl FnMut(Entry) -> bool) -> rusqlite::Result<()> {
-        let mut query = format!("SELECT {COLUMNS} FROM entries WHERE event = ?");
+        // SQLite has no figures to choose by: most entries may share an outcome, and few a hotkey.
+        let by = match (find.key, find.who, find.outcome) {
+            (None, Some(_), Some(outcome)) if self.is_rare(find.event, outcome)? => {
+                "INDEXED BY entries_outcome"
+            }
+            (None, Some(_), _) => "INDEXED BY entries_who",
+            _ => "",
+        };
+        let mut query = format!("SELECT {COLUMNS} FROM entries {by} WHERE event = ?");
         let mut values = vec![Value::from(find.event.to_owned())];
         for (column, wanted) in [("key", find.key), ("who", find.who), ("outcome", find.outcome)] {
             if let Some(wanted) = wanted {
@@ -195,6 +206,14 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Few entries of the event ended so.
+    fn is_rare(&self, event: &str, outcome: &str) -> rusqlite::Result<bool> {
+        let mut count = self.connection.prepare_cached(
+            "SELECT count(*) FROM (SELECT 1 FROM entries WHERE event = ?1 AND outcome = ?2 LIMIT ?3)",
+        )?;
+        Ok(count.query_row((event, outcome, RARE), |row| row.get::<_, i64>(0))? < RARE)
     }
 
     /// The first id that was recorded at a time or later, by halving: right where the clock did not jump.
@@ -354,6 +373,27 @@ mod tests {
         assert_eq!(hours(&reader, &next), [6, 5, 4]);
         assert_eq!(reader.entry(page[0].id).unwrap().unwrap().at_ms, 9 * HOUR);
         assert!(reader.entry(i64::MAX).unwrap().is_none());
+    }
+
+    #[test]
+    fn entries_of_one_hotkey_and_outcome_are_found_however_many_share_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.sqlite");
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        for n in 0..3 * RARE {
+            let claimed = Some(if n == 5 { "5A" } else { "5B" }.to_owned());
+            let reason = if n % 2 == 1 { "signature" } else { "low_stake" }.to_owned();
+            journal.record(&Refused { reason, claimed, count: 1, detail: None });
+        }
+        drop(journal);
+        let reader = Reader::open(&path).unwrap();
+        let count = |who, outcome| {
+            let find =
+                Find { who: Some(who), outcome: Some(outcome), limit: 10_000, ..Find::event("refused") };
+            reader.find(&find).unwrap().len()
+        };
+        assert_eq!([count("5A", "signature"), count("5A", "low_stake"), count("5A", "none")], [1, 0, 0]);
+        assert_eq!([count("5B", "signature"), count("5B", "low_stake")], [1499, 1500]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `/challenges/{id}`: one challenge, where its time went, and what was answered.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use adit_journal::record::{Challenge, Rehearsed, SpotChecked, Started};
 use adit_journal::{Entry, Find};
@@ -17,7 +16,6 @@ use crate::server::Shared;
 use crate::server::export::{self, Columns, Format};
 
 const MINER: Miner = Miner::PrivateTrack;
-const LIMIT: Duration = Duration::from_secs(120);
 const COLUMNS: Columns = &["frame", "action", "confidence"];
 /// Most rows of the table of predictions; a file has them all.
 const PREDICTIONS: usize = 200;
@@ -256,7 +254,7 @@ pub(crate) async fn rehearse(State(shared): State<Shared>, Path(id): Path<String
     let miner = format!("http://{}", own(address));
     let id = id.to_string();
     let arguments = ["rehearse", &url, "--miner", &miner, "--of", &id];
-    let mut ended = shared.program.beside("sv", &arguments, LIMIT).await;
+    let mut ended = shared.run("sv", &arguments).await;
     if let Ok(ended) = &mut ended {
         // A signature in the address is nothing for a page.
         ended.command = ended.command.replace(&url, &text::url(&url));

@@ -1,7 +1,5 @@
 //! `/generations/{task}`: one task from its acceptance to its end, and what it made.
 
-use std::time::Duration;
-
 use adit_journal::record::{TaskMedia, TaskStep};
 use adit_journal::{Entry, Find};
 use axum::extract::{Path, State};
@@ -16,7 +14,6 @@ use crate::server::export::{self, Columns, Format, Row};
 
 /// Most steps that are read of a task: a worker that asks every second writes few.
 const STEPS: u32 = 1000;
-const LIMIT: Duration = Duration::from_secs(120);
 const COLUMNS: Columns = &[
     "id",
     "at",
@@ -320,7 +317,7 @@ pub(crate) async fn redeliver(
         Ok(steps) if steps.is_empty() => return missing(&visit, "The journal has no such task."),
         Ok(_) => {}
     }
-    let ended = shared.program.beside("gascli", &["generator", "redeliver", &task], LIMIT).await;
+    let ended = shared.run("gascli", &["generator", "redeliver", &task]).await;
     told(&visit, &format!("/generations/{task}"), &ended)
 }
 

@@ -302,6 +302,7 @@ fn told(visit: &Visit, back: &str, ended: &Result<Ended, RunError>) -> Response 
         Err(error) => {
             let status = match error {
                 RunError::Busy => StatusCode::TOO_MANY_REQUESTS,
+                RunError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
                 RunError::Start { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             };
             (status, html! { p.notice.bad { (error.to_string()) } })

@@ -270,7 +270,7 @@ fn earned(miner: Miner, found: &[(i64, Chain)], now_ms: i64) -> Markup {
     let total = epochs.values().fold(0_u64, |sum, rao| sum.saturating_add(*rao));
     html! {
         h3 { (miner.title()) }
-        p { "Seen in " (epochs.len()) " tempos: " strong { (text::token(total)) } " together." }
+        p { "Tempos seen: " (epochs.len()) ", together " strong { (text::token(total)) } "." }
         (plot::curve(&format!("{}: incentive; the table below says the same", miner.title()),
             &points(&|chain| chain.incentive), 120.0, [&first, &last], &|value| format!("incentive {}", text::percent(value))))
         (plot::curve(&format!("{}: emission by tempo; the table below says the same", miner.title()),

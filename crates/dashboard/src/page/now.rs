@@ -1,6 +1,5 @@
 //! `/`: each miner as it stands, and what wants something of the operator.
 
-use adit_journal::Tally;
 use adit_journal::record::Chain;
 use axum::extract::State;
 use axum::response::Response;
@@ -54,33 +53,17 @@ pub(crate) async fn show(State(shared): State<Shared>, visit: Visit) -> Response
     if let Some(format) = visit.format() {
         return export::table(format, "now", COLUMNS, now.miners.iter().map(row).collect());
     }
-    let mut hours = Vec::new();
-    for miner in Miner::ALL {
-        let from_ms = visit.now_ms.saturating_sub(23 * HOUR_MS);
-        let event = event(miner);
-        let reading = shared.sources.read(miner, move |reader| reader.tallies(event, from_ms));
-        // That it cannot be read is told on its card.
-        hours.push(reading.await.ok().flatten().unwrap_or_default());
-    }
     let alerts = (shared.alerts)(&now);
     let never = now.miners.iter().all(|miner| miner.journal.is_none() && miner.unreadable.is_none());
     let live = html! {
         (alerts_part(&alerts, visit.now_ms))
         @if never { (welcome()) }
         div.cards {
-            @for (miner, tallies) in now.miners.iter().zip(&hours) { (card(miner, tallies, visit.now_ms)) }
+            @for miner in &now.miners { (card(miner, now.at_ms, visit.now_ms)) }
         }
         p.exports { "Export: " a href="/now.csv" download { "CSV" } " · " a href="/now.json" download { "JSON" } }
     };
     page(&visit, Room::Now, "Now", &html! {}, &live)
-}
-
-fn event(miner: Miner) -> &'static str {
-    match miner {
-        Miner::PrivateTrack => "challenge",
-        Miner::Generative => "task",
-        Miner::TurboVision => "rehearsed",
-    }
 }
 
 fn row(miner: &MinerNow) -> Row {
@@ -118,7 +101,7 @@ fn alerts_part(alerts: &[Shown], now_ms: i64) -> Markup {
                     li.urgent[alert.urgent] {
                         p { span.mark.(if alert.urgent { "bad" } else { "fair" }) { span aria-hidden="true" { (if alert.urgent { "✗" } else { "!" }) } " " (if alert.urgent { "urgent" } else { "notice" }) }
                             " " strong { (quoted(&alert.text)) }
-                            @if let Some(since) = alert.since_ms { span.since { ", it began " (text::time(now_ms, since)) } } }
+                            @if let Some(since) = alert.since_ms { span.since { " (" (text::time(now_ms, since)) ")" } } }
                         p.todo { (quoted(&alert.todo)) }
                     }
                 } }
@@ -142,7 +125,7 @@ fn welcome() -> Markup {
     }
 }
 
-fn card(now: &MinerNow, tallies: &[Tally], now_ms: i64) -> Markup {
+fn card(now: &MinerNow, looked_ms: i64, now_ms: i64) -> Markup {
     let id = now.miner.name();
     html! {
         article.card id=(id) aria-labelledby={ "title-" (id) } data-run=(now.run.as_str()) {
@@ -159,7 +142,7 @@ fn card(now: &MinerNow, tallies: &[Tally], now_ms: i64) -> Markup {
                 p.empty { "It has never run here. " code { (start(now.miner)) } " starts it." }
             }
             (facts(now, now_ms))
-            @if now.journal.is_some() { (day(now, tallies, now_ms)) }
+            @if now.journal.is_some() { (day(now, looked_ms)) }
             @if let Some(chain) = &now.chain {
                 details { summary { "On chain: incentive " (text::percent(chain.incentive)) ", " (text::token(chain.emission_rao)) " a tempo" }
                     (chain_facts(chain, now.chain_ms.unwrap_or(chain.as_of_ms), now_ms)) }
@@ -229,21 +212,11 @@ fn last_link(miner: Miner, last: &crate::Last) -> Markup {
     } }
 }
 
-fn day(now: &MinerNow, tallies: &[Tally], now_ms: i64) -> Markup {
-    let good: &[&str] = &["answered", "delivered", "passed"];
-    let bad: &[&str] = match now.miner {
-        Miner::Generative => &["failed", "refused", "uncertain", "expired", "dead"],
-        _ => &["failed", "caller_left"],
-    };
-    let last = now_ms.div_euclid(HOUR_MS);
-    let bars: Vec<Bar> = (last - 23..=last)
-        .map(|hour| {
-            let sum = |of: &[&str]| -> u64 {
-                let these =
-                    tallies.iter().filter(|tally| tally.hour == hour && of.contains(&tally.outcome.as_str()));
-                these.map(|tally| tally.count).sum()
-            };
-            let (good, bad) = (sum(good), sum(bad));
+fn day(now: &MinerNow, looked_ms: i64) -> Markup {
+    let last = looked_ms.div_euclid(HOUR_MS);
+    let bars: Vec<Bar> = (last - 23..)
+        .zip(now.hours)
+        .map(|(hour, (good, bad))| {
             let clock = hour.rem_euclid(24);
             Bar {
                 label: if clock % 6 == 0 { format!("{clock:02}:00") } else { String::new() },

@@ -63,7 +63,7 @@ pub(crate) fn bars(
         @if let Some((value, words)) = line {
             @let y = base - up(value);
             line.limit x1="0" x2=(WIDTH) y1=(n(y)) y2=(n(y)) {}
-            text.label x=(WIDTH) y=(n((y - 4.0).max(10.0))) text-anchor="end" { (words) " " (scale(value)) }
+            text.label x="0" y=(n((y - 4.0).max(10.0))) { (words) " " (scale(value)) }
         }
     };
     drawing(title, "bars", height, &inside)

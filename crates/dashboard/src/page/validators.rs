@@ -191,7 +191,7 @@ fn table(rows: &[((String, Miner), Who)], count: usize, now_ms: i64) -> Markup {
                             a.plain href={ (list) "?validator=" (query) } { (text::name(name)) }
                         }
                     }
-                    td data-label="Miner" { (miner.title()) }
+                    td.short data-label="Miner" { (miner.title()) }
                     td.number data-label="Requests" { (text::count(who.requests)) }
                     td data-label="How they ended" { @for (outcome, count) in &who.outcomes { span.each { (text::outcome(outcome)) " " (text::count(*count)) } } }
                     td data-label="Message form" { (words(&who.dialects)) }

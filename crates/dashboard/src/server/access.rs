@@ -63,10 +63,9 @@ impl Refusal {
                 "This needs the operator's token.",
                 "Type `adit dashboard --link` where the miner runs, and open what it prints.",
             ),
-            Self::ElsewhereFrom => (
-                "That did not come from a button of this page.",
-                "Reload the page and press the button again.",
-            ),
+            Self::ElsewhereFrom => {
+                ("That did not come from this page.", "Reload the page; if it was a button, press it again.")
+            }
             Self::TooLong => ("That address is too long.", "Begin at the first page."),
         }
     }
@@ -117,6 +116,9 @@ impl Gate {
             return Verdict::Refuse(Refusal::Name);
         };
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if reads && is_embedded_elsewhere(headers) {
+            return Verdict::Refuse(Refusal::ElsewhereFrom);
+        }
         let given = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
         if let (true, Some((_, given))) = (reads, given) {
             if !self.token.is(&given) {
@@ -174,6 +176,14 @@ fn is_own_button(headers: &HeaderMap, host: &str) -> bool {
     let origin = text(headers, &header::ORIGIN)
         .and_then(|origin| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")));
     origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+}
+
+/// Another site's page has it fetched, not as a page of its own: it could not read it, but hold all streams.
+fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
+    let is = |name: &str, values: &[&str]| {
+        headers.get(name).is_some_and(|value| values.iter().any(|one| value == one))
+    };
+    is("sec-fetch-site", &["cross-site", "same-site"]) && !is("sec-fetch-mode", &["navigate"])
 }
 
 fn without_token(path: &str, query: &str) -> String {

@@ -39,6 +39,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How things stand is asked again after that, however many pages are open.
 const NOW_FOR: Duration = Duration::from_millis(900);
 
+/// What a button starts has this long.
+const BUTTON_LIMIT: Duration = Duration::from_secs(120);
+
 /// What alerts there are, as things stand.
 pub type Alerts = Arc<dyn Fn(&Now) -> Vec<Shown> + Send + Sync>;
 
@@ -109,6 +112,15 @@ impl Parts {
         let now = Arc::new(Now::look(&self.sources, &self.connection).await);
         *kept = Some((Instant::now(), Arc::clone(&now)));
         now
+    }
+
+    /// Runs a program that a button starts. It is killed when whoever pressed it goes, and when the server is told to stop.
+    pub(crate) async fn run(&self, name: &str, arguments: &[&str]) -> Result<Ended, RunError> {
+        let mut closing = self.closing.clone();
+        tokio::select! {
+            ended = self.program.beside(name, arguments, BUTTON_LIMIT) => ended,
+            _ = closing.wait_for(|closing| *closing) => Err(RunError::Stopping),
+        }
     }
 }
 

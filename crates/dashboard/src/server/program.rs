@@ -52,6 +52,8 @@ pub(crate) enum How {
 pub(crate) enum RunError {
     #[error("two commands are running already: wait for one to end")]
     Busy,
+    #[error("the page is being stopped, and the command was with it")]
+    Stopping,
     #[error("cannot run {path}: {source}", path = .path.display())]
     Start { path: PathBuf, source: std::io::Error },
 }

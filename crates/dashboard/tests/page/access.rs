@@ -187,3 +187,15 @@ async fn an_address_that_is_too_long_is_refused() {
     let site = Site::new().await;
     assert_eq!(site.get(&format!("/challenges?validator={}", "x".repeat(5000))).await.status, 414);
 }
+
+#[tokio::test]
+async fn another_sites_page_embeds_nothing_of_it() {
+    let site = Site::new().await;
+    let host = site.host();
+    let as_part =
+        |mode| [("host", host.as_str()), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)];
+    for path in ["/live", "/", "/challenges.json", "/media/x"] {
+        assert_eq!(site.ask("GET", path, &as_part("no-cors")).await.status, 403, "{path}");
+    }
+    assert_eq!(site.ask("GET", "/", &as_part("navigate")).await.status, 200);
+}

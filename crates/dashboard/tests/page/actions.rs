@@ -2,7 +2,7 @@
 
 use adit_journal::record::{Challenge, TaskStep};
 
-use crate::support::Site;
+use crate::support::{LONG, Site, until};
 use crate::traffic;
 
 /// Prints its arguments, each in brackets.
@@ -101,4 +101,23 @@ async fn the_doctor_is_asked_once_and_shown_as_it_speaks() {
     let mut asked: Vec<_> = asked.lines().collect();
     asked.sort_unstable();
     assert_eq!(asked, ["gascli", "sv"]);
+}
+
+#[tokio::test]
+async fn a_command_ends_when_the_server_is_told_to_stop() {
+    let mut site = Site::new().await;
+    site.program("sv", "echo $$ > \"$(dirname \"$0\")/pid\"; exec sleep 600");
+    with_challenge(&site, &traffic::challenge("one", traffic::VALIDATORS[0]));
+    let (host, cookie) = (site.host(), site.cookie());
+    let origin = format!("http://{host}");
+    let headers = [("host", &*host), ("cookie", &*cookie), ("origin", &*origin)];
+    let _stream = site.send("POST", "/challenges/2/rehearse", &headers, false).await;
+    let pid = site.folder.path().join("bin/pid");
+    until("it runs", async || std::fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n'))).await;
+    let pid = std::fs::read_to_string(&pid).unwrap().trim().to_owned();
+    site.stop();
+    tokio::time::timeout(LONG, &mut site.serving).await.expect("it still serves").unwrap();
+    let state = format!("/proc/{pid}/stat");
+    until("it is killed", async || !std::fs::read_to_string(&state).is_ok_and(|stat| !stat.contains(") Z ")))
+        .await;
 }

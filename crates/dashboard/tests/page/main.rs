@@ -7,6 +7,7 @@ mod actions;
 mod live;
 mod look;
 mod media;
+mod now;
 mod support;
 mod tables;
 mod text;
