@@ -5,10 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::Journal;
-use crate::record::{MAX_TEXT, Refused, bounded};
+use crate::record::{Refused, bounded};
 
-/// Hotkeys that are told apart within one sum; the others' refusals count for nobody.
-const CLAIMED: usize = 256;
+/// Sums that are told apart within one period; beyond them refusals count for nobody. Any stranger can name the hotkeys of
+/// validators.
+const SUMS: usize = 16;
+/// Most characters of a refusal's words.
+const MAX_DETAIL: usize = 200;
 
 /// The refusals of one gate since they were last recorded, by reason and by who was claimed to ask.
 #[derive(Debug, Default)]
@@ -32,12 +35,12 @@ impl Refusals {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = (reason, claimed);
         // Reasons are few by their nature, hotkeys are not.
-        if sums.len() >= CLAIMED && !sums.contains_key(&key) {
+        if sums.len() >= SUMS && !sums.contains_key(&key) {
             key.1 = None;
         }
         let sum = sums.entry(key).or_default();
         sum.count = sum.count.saturating_add(1);
-        sum.detail = bounded(detail, MAX_TEXT);
+        sum.detail = bounded(detail, MAX_DETAIL);
     }
 
     /// Records what was counted, and begins anew.
@@ -100,10 +103,10 @@ mod tests {
     #[test]
     fn ever_new_hotkeys_cost_no_memory_and_no_count_is_lost() {
         let refusals = Refusals::default();
-        (0..10 * CLAIMED).for_each(|n| refusals.add("low_stake", Some(n.to_string()), &"x".repeat(9_999)));
+        (0..10 * SUMS).for_each(|n| refusals.add("low_stake", Some(n.to_string()), &"x".repeat(9_999)));
         let recorded = recorded(&refusals);
-        assert_eq!(recorded.len(), CLAIMED + 1);
-        assert_eq!(recorded.iter().map(|sum| sum.count).sum::<u64>(), 10 * CLAIMED as u64);
-        assert!(recorded.iter().all(|sum| sum.detail.as_ref().unwrap().len() <= MAX_TEXT));
+        assert_eq!(recorded.len(), SUMS + 1);
+        assert_eq!(recorded.iter().map(|sum| sum.count).sum::<u64>(), 10 * SUMS as u64);
+        assert!(recorded.iter().all(|sum| sum.detail.as_ref().unwrap().len() <= MAX_DETAIL));
     }
 }
