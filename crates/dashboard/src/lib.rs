@@ -12,6 +12,5 @@ mod sources;
 pub mod top;
 
 pub use now::{Connection, Counts, Last, MinerNow, Now, Queue, Run};
-pub use page::Shown;
 pub use server::{Alerts, Config, Program, Server, StartError, TOKEN_FILE, Token, TokenError};
 pub use sources::{Miner, SourceError, Sources};

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use adit_auth::epistula::Gate;
-use adit_chain::{FollowError, Follower, Netuid};
+use adit_chain::{FollowError, Follower, Netuid, Observer};
 use adit_http_server::{ListenError, Server as HttpServer};
 use adit_journal::record::{Started, Stopped};
 use adit_journal::{Place, Refusals};
@@ -104,7 +104,8 @@ impl Server {
         config.store.journal.clone_from(&journal);
         let store = Store::open(config.store).await?;
         say_services(&config.services);
-        let following = Follower::start(gate.stakes_in_force(), config.stakes, None)?;
+        let observer = journal.as_ref().map(|journal| Observer::new(pair.hotkey(), journal.clone()));
+        let following = Follower::start(gate.stakes_in_force(), config.stakes, observer)?;
         let uid = Arc::new(OnceLock::new());
         let netuid = config.chain.netuid;
         let presence = Presence::new(config.chain, Arc::clone(&pair), http.address(), Arc::clone(&uid))?;

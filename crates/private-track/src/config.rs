@@ -285,7 +285,7 @@ impl Config {
             predictor: predictor(env)?,
             ffmpeg: env.path(&var::FFMPEG)?.unwrap_or_default(),
             // What nobody signed could be any stranger's, and is not stored.
-            journal: if spot_check { None } else { Place::from_settings(env, PRIVATE_TRACK)? },
+            journal: Place::from_settings(env, PRIVATE_TRACK)?.filter(|_| !spot_check),
             image: env.text(&var::IMAGE)?.map(str::to_owned),
         })
     }

@@ -16,7 +16,6 @@ mod docs;
 pub mod evaluation;
 mod metrics;
 mod record;
-mod refusals;
 pub mod rehearsal;
 mod routes;
 mod server;

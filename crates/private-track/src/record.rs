@@ -6,17 +6,17 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use adit_auth::{Policy, StakeGate, Verified};
+use adit_auth::{Policy, StakeGate, StakeTable, Verified};
 use adit_chain::{Netuid, Observer};
-use adit_journal::Journal;
 use adit_journal::record::{Challenge, Clip, Ended, MAX_TEXT, Stage, Started, Stopped, bounded};
+use adit_journal::{Journal, Refusals};
 use adit_keys::Hotkey;
 use adit_media::ClipInfo;
 use adit_predictor::{Answer, Wanted};
+use axum::http::HeaderValue;
 use serde_json::value::RawValue;
 
 use crate::challenge::Failure;
-use crate::refusals::{self, Refusals};
 use crate::wire::answer;
 use crate::wire::request::{ChallengeRequest, Subject};
 
@@ -99,6 +99,12 @@ impl Drop for StageTime<'_> {
     }
 }
 
+/// The hotkey that a header names, where it is one that the table knows: anybody can name any number of others.
+pub(crate) fn claimed(header: Option<&HeaderValue>, stakes: Option<&StakeTable>) -> Option<Hotkey> {
+    let hotkey = header?.to_str().ok()?.parse().ok()?;
+    stakes?.stake(&hotkey).map(|_| hotkey)
+}
+
 /// Records what happens to one miner.
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -139,14 +145,14 @@ impl Recorder {
     /// Records from time to time whom the gate has refused.
     pub(crate) async fn record_refusals(&self) -> Infallible {
         loop {
-            tokio::time::sleep(refusals::EVERY).await;
-            self.refusals.record(&self.journal);
+            tokio::time::sleep(Refusals::EVERY).await;
+            self.refusals.flush(&self.journal);
         }
     }
 
     /// It has ended; `reason` says why, where it is an error.
     pub(crate) fn stopped(&self, reason: Option<String>) {
-        self.refusals.record(&self.journal);
+        self.refusals.flush(&self.journal);
         self.journal.record(&Stopped { reason: reason.map(|reason| bounded(&reason, MAX_TEXT)) });
     }
 
@@ -254,5 +260,28 @@ impl Recording<'_> {
         self.record.stages = trace.stages();
         self.record.clip = trace.seen().clip.take();
         self.journal.record(&self.record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn hotkey(n: u8) -> Hotkey {
+        Hotkey::from_bytes([n; 32])
+    }
+
+    #[test]
+    fn a_hotkey_counts_as_claimed_only_where_the_table_knows_it() {
+        let table = StakeTable::new([(hotkey(1), 5.0)].into(), SystemTime::now());
+        let header = |text: String| HeaderValue::from_str(&text).unwrap();
+        let known = header(hotkey(1).to_string());
+        assert_eq!(claimed(Some(&known), Some(&table)), Some(hotkey(1)));
+        assert_eq!(claimed(Some(&known), None), None);
+        for unknown in [Some(header(hotkey(2).to_string())), Some(header("5Bad".to_owned())), None] {
+            assert_eq!(claimed(unknown.as_ref(), Some(&table)), None, "{unknown:?}");
+        }
     }
 }

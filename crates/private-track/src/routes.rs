@@ -21,8 +21,7 @@ use crate::admission::Admission;
 use crate::challenge::{Failure, Solver};
 use crate::docs;
 use crate::metrics::{Metrics, Snapshot};
-use crate::record::{Recorder, Recording, Trace};
-use crate::refusals::claimed;
+use crate::record::{Recorder, Recording, Trace, claimed};
 use crate::spans::Told;
 use crate::wire::request::{ChallengeRequest, Rejection};
 use crate::wire::{self, request};
@@ -188,7 +187,9 @@ async fn at_the_gate(State(miner): State<Arc<Miner>>, mut request: Request, next
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         miner.metrics.refused(refusal.label());
         if let Some(recorder) = &miner.recorder {
-            recorder.refusals.add(refusal, claimed(named.as_ref(), miner.gate.stakes().as_deref()));
+            let claimed = claimed(named.as_ref(), miner.gate.stakes().as_deref());
+            let claimed = claimed.map(|hotkey| hotkey.to_string());
+            recorder.refusals.add(refusal.label(), claimed, &refusal.to_string());
         }
     }
     response

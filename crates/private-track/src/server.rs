@@ -8,7 +8,7 @@ use std::time::Instant as StdInstant;
 use adit_auth::{Gate, StakeGate};
 use adit_chain::{ChainStakes, Follower, Observer, StakeSource};
 use adit_http_server::{ListenError, Server as HttpServer};
-use adit_journal::Place;
+use adit_journal::{Place, Refusals};
 use adit_media::{Ffmpeg, Media, MediaError, MediaLimits};
 use adit_outbound::{Client, FetchError};
 use adit_predictor::{ModelError, Predictor};
@@ -19,7 +19,6 @@ use crate::challenge::Solver;
 use crate::config::{Config, ConfigError};
 use crate::metrics::Metrics;
 use crate::record::{Recorder, warnings};
-use crate::refusals::Refusals;
 use crate::routes::{Miner, router};
 
 /// Why the server does not start.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_dashboard::alert::Watch;
-use adit_dashboard::{Config, Connection, Program, Server, Shown, Sources, Token};
+use adit_dashboard::{Config, Connection, Now, Program, Server, Sources, Token};
 use adit_settings::{Environment, var};
 use secrecy::ExposeSecret as _;
 
@@ -50,16 +50,7 @@ fn serve(env: &Environment, args: &ServePage) -> Result<ExitCode, Failure> {
         let sources = Sources::new(folder.clone());
         let judge = {
             let (sources, rules, anchors) = (Arc::clone(&sources), rules.clone(), anchors.clone());
-            Arc::new(move |now: &adit_dashboard::Now| {
-                let judge = || alerts::judged(&sources, &rules, now.clone(), anchors());
-                let shown = |alert: adit_dashboard::alert::Alert| Shown {
-                    text: alert.text,
-                    todo: alert.todo,
-                    urgent: alert.urgent,
-                    since_ms: None,
-                };
-                tokio::task::block_in_place(judge).into_iter().map(shown).collect::<Vec<_>>()
-            })
+            Arc::new(move |now: &Now| alerts::judged(&sources, &rules, now.clone(), anchors()))
         };
         let idle = args.idle.map(Duration::from_secs);
         let config = Config { listen, token, sources: Arc::clone(&sources), program, alerts: judge, idle };
@@ -84,7 +75,7 @@ fn serve(env: &Environment, args: &ServePage) -> Result<ExitCode, Failure> {
                     let connection = Connection::new()?;
                     let host = alerts::host_name();
                     let watch = Watch::new(sources, connection, rules, webhook, host)?;
-                    watch.keep(move || anchors()).await;
+                    watch.keep(anchors).await;
                     Ok::<(), Failure>(())
                 }
                 None => std::future::pending().await,

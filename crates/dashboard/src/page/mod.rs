@@ -29,7 +29,6 @@ use maud::{DOCTYPE, Markup, html};
 
 pub(crate) use self::filter::{Filter, Query};
 pub(crate) use self::health::Checkup;
-pub use self::now::Shown;
 use crate::now::unix_ms;
 use crate::server::export::Format;
 use crate::server::{Access, Ended, How, Live, Refusal, RunError, Shared, Watched, assets};
@@ -159,7 +158,7 @@ fn page(visit: &Visit, room: Room, title: &str, stays: &Markup, live: &Markup) -
                 main #main tabindex="-1" {
                     h1 { (title) }
                     (stays)
-                    section #live hx-get=(visit.target) hx-trigger="sse:changed throttle:2s, refresh" hx-select="#live"
+                    section #live hx-get=(visit.target) hx-trigger="sse:changed delay:200ms, refresh" hx-select="#live"
                         hx-swap="outerHTML" hx-disinherit="*" data-now=(visit.now_ms) { (live) }
                 }
                 footer {

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::plot::{self, Bar};
 use super::{Room, Visit, page, quoted, start, text};
+use crate::alert::Alert;
 use crate::server::Shared;
 use crate::server::export::{self, Columns, Row};
 use crate::{Miner, MinerNow, Run};
@@ -35,28 +36,15 @@ const COLUMNS: Columns = &[
     "journal_bytes",
 ];
 
-/// An alert as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    /// What is the matter.
-    pub text: String,
-    /// What to do about it; what is to be typed stands in backquotes.
-    pub todo: String,
-    /// It costs money or places now.
-    pub urgent: bool,
-    /// Since when, in Unix milliseconds, where that is known.
-    pub since_ms: Option<i64>,
-}
-
 pub(crate) async fn show(State(shared): State<Shared>, visit: Visit) -> Response {
     let now = shared.now().await;
     if let Some(format) = visit.format() {
         return export::table(format, "now", COLUMNS, now.miners.iter().map(row).collect());
     }
-    let alerts = (shared.alerts)(&now);
+    let alerts = shared.alerts(&now).await;
     let never = now.miners.iter().all(|miner| miner.journal.is_none() && miner.unreadable.is_none());
     let live = html! {
-        (alerts_part(&alerts, visit.now_ms))
+        (alerts_part(&alerts))
         @if never { (welcome()) }
         div.cards {
             @for miner in &now.miners { (card(miner, now.at_ms, visit.now_ms)) }
@@ -91,7 +79,8 @@ fn row(miner: &MinerNow) -> Row {
     ]
 }
 
-fn alerts_part(alerts: &[Shown], now_ms: i64) -> Markup {
+/// What is to be typed stands in backquotes.
+fn alerts_part(alerts: &[Alert]) -> Markup {
     html! {
         section #alerts aria-label="Alerts" data-count=(alerts.len()) {
             @if alerts.is_empty() {
@@ -101,7 +90,7 @@ fn alerts_part(alerts: &[Shown], now_ms: i64) -> Markup {
                     li.urgent[alert.urgent] {
                         p { span.mark.(if alert.urgent { "bad" } else { "fair" }) { span aria-hidden="true" { (if alert.urgent { "✗" } else { "!" }) } " " (if alert.urgent { "urgent" } else { "notice" }) }
                             " " strong { (quoted(&alert.text)) }
-                            @if let Some(since) = alert.since_ms { span.since { " (" (text::time(now_ms, since)) ")" } } }
+                        }
                         p.todo { (quoted(&alert.todo)) }
                     }
                 } }

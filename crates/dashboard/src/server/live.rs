@@ -194,12 +194,13 @@ struct Told {
 
 impl Told {
     async fn next(mut self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
-        let text = if self.begun {
-            self.wait().await?
-        } else {
-            self.begun = true;
-            "retry: 2000\n\n"
+        let text = match (self.begun, self.watched) {
+            (true, _) => self.wait().await?,
+            // The page was made before this stream was there: what happened in between is on it only if it is fetched again.
+            (false, Watched::Journals | Watched::Miners) => "retry: 2000\nevent: changed\ndata: \n\n",
+            (false, Watched::Health) => "retry: 2000\n\n",
         };
+        self.begun = true;
         Some((Ok(Bytes::from_static(text.as_bytes())), self))
     }
 

@@ -18,8 +18,11 @@ use std::time::Duration;
 use adit_http_server::ListenError;
 use adit_outbound::FetchError;
 use axum::Router;
+use axum::extract::State;
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{get, post};
+use http::StatusCode;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
@@ -31,7 +34,8 @@ pub(crate) use self::media::kind as media_kind;
 pub use self::program::Program;
 pub(crate) use self::program::{Ended, How, RunError};
 pub use self::token::{TOKEN_FILE, Token, TokenError};
-use crate::page::{self, Checkup, Shown};
+use crate::alert::Alert;
+use crate::page::{self, Checkup};
 use crate::{Connection, Now, Sources};
 
 /// A request's head has this long to arrive.
@@ -42,8 +46,8 @@ const NOW_FOR: Duration = Duration::from_millis(900);
 /// What a button starts has this long.
 const BUTTON_LIMIT: Duration = Duration::from_secs(120);
 
-/// What alerts there are, as things stand.
-pub type Alerts = Arc<dyn Fn(&Now) -> Vec<Shown> + Send + Sync>;
+/// What alerts there are, as things stand. It is called where waiting for a disk is allowed.
+pub type Alerts = Arc<dyn Fn(&Now) -> Vec<Alert> + Send + Sync>;
 
 /// What the page needs.
 pub struct Config {
@@ -93,9 +97,17 @@ pub(crate) struct Parts {
     pub(crate) closing: watch::Receiver<bool>,
     pub(crate) live: Arc<Live>,
     connection: Connection,
-    now: Mutex<Option<(Instant, Arc<Now>)>>,
+    now: Mutex<Option<Kept>>,
     gate: Gate,
     activity: Arc<Activity>,
+}
+
+/// How things stood, for as long as nothing was recorded since.
+struct Kept {
+    at: Instant,
+    /// See [`Sources::versions`].
+    versions: Option<[Option<i64>; 3]>,
+    now: Arc<Now>,
 }
 
 pub(crate) type Shared = Arc<Parts>;
@@ -104,14 +116,24 @@ impl Parts {
     /// How things stand.
     pub(crate) async fn now(&self) -> Arc<Now> {
         let mut kept = self.now.lock().await;
-        if let Some((at, now)) = &*kept
-            && at.elapsed() < NOW_FOR
+        let sources = Arc::clone(&self.sources);
+        // Asked first: what is recorded while it is looked counts as later.
+        let versions = tokio::task::spawn_blocking(move || sources.versions()).await.ok();
+        if let Some(kept) = &*kept
+            && kept.at.elapsed() < NOW_FOR
+            && kept.versions == versions
         {
-            return Arc::clone(now);
+            return Arc::clone(&kept.now);
         }
         let now = Arc::new(Now::look(&self.sources, &self.connection).await);
-        *kept = Some((Instant::now(), Arc::clone(&now)));
+        *kept = Some(Kept { at: Instant::now(), versions, now: Arc::clone(&now) });
         now
+    }
+
+    /// What there is to tell.
+    pub(crate) async fn alerts(&self, now: &Arc<Now>) -> Vec<Alert> {
+        let (judge, now) = (Arc::clone(&self.alerts), Arc::clone(now));
+        tokio::task::spawn_blocking(move || judge(&now)).await.unwrap_or_default()
     }
 
     /// Runs a program that a button starts. It is killed when whoever pressed it goes, and when the server is told to stop.
@@ -201,6 +223,18 @@ impl Server {
     }
 }
 
+/// The same facts for Prometheus.
+async fn metrics(State(shared): State<Shared>) -> Response {
+    let now = shared.now().await;
+    let alerts = shared.alerts(&now).await;
+    let sources = Arc::clone(&shared.sources);
+    let rendering = tokio::task::spawn_blocking(move || crate::metrics::render(&sources, &now, &alerts));
+    match rendering.await {
+        Ok(Ok(text)) => adit_http_server::answer::metrics(text),
+        _ => adit_http_server::answer::detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+    }
+}
+
 fn routes(shared: Shared) -> Router {
     let mut router = Router::new()
         .route("/", get(page::now::show))
@@ -210,6 +244,7 @@ fn routes(shared: Shared) -> Router {
         .route("/generations/{name}/redeliver", post(page::generation::redeliver))
         .route("/media/{task}", get(media::serve))
         .route("/live", get(page::live))
+        .route("/metrics", get(metrics))
         .route("/assets/{name}", get(assets::serve));
     // Each table by its page's name, and the same as a file.
     macro_rules! tables {

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_dashboard::{Config, Program, Server, Shown, Sources, Token};
+use adit_dashboard::{Config, Program, Server, Sources, Token};
 use adit_journal::record::{Challenge, Ended, TaskStep};
 use adit_journal::{Journal, Limits};
 
-use crate::{support, traffic};
+use crate::support::{self, alert};
+use crate::traffic;
 
 const FOLDER: &str = "ADIT_LOOK";
 
@@ -26,10 +27,6 @@ async fn look() {
         },
         PathBuf::from,
     );
-    let alert = |text: &str, todo: &str, urgent| {
-        let since_ms = Some(traffic::now_ms() - 7_200_000);
-        Shown { text: text.to_owned(), todo: todo.to_owned(), urgent, since_ms }
-    };
     let alerts = vec![
         alert(
             "The miner of the private track does not answer.",

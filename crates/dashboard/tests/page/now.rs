@@ -1,12 +1,11 @@
 //! The first page: each miner as it stands.
 
-use adit_dashboard::Shown;
 use adit_journal::record::Stopped;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::support::{LONG, Setup, Site};
+use crate::support::{LONG, Setup, Site, alert};
 use crate::traffic;
 
 /// Answers every request with these figures, and says where.
@@ -59,12 +58,7 @@ async fn what_happened_stands_beside_its_bars() {
 
 #[tokio::test]
 async fn an_alert_has_what_to_type_set_apart() {
-    let alert = Shown {
-        text: "The miner does not answer.".to_owned(),
-        todo: "Type `sv restart`.".to_owned(),
-        urgent: true,
-        since_ms: None,
-    };
+    let alert = alert("The miner does not answer.", "Type `sv restart`.", true);
     let site = Site::with(Setup { alerts: vec![alert], ..Setup::default() }).await;
     site.get("/")
         .await

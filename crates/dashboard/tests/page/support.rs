@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adit_dashboard::{Alerts, Config, Program, Server, Shown, Sources, Token};
+use adit_dashboard::alert::Alert;
+use adit_dashboard::{Alerts, Config, Program, Server, Sources, Token};
 use adit_journal::{Journal, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -29,7 +30,7 @@ pub(crate) struct Site {
 pub(crate) struct Setup {
     pub(crate) listen: &'static str,
     pub(crate) idle: Option<Duration>,
-    pub(crate) alerts: Vec<Shown>,
+    pub(crate) alerts: Vec<Alert>,
 }
 
 impl Default for Setup {
@@ -212,4 +213,9 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 /// All ids of the rows of a page's table.
 pub(crate) fn ids(page: &str) -> Vec<i64> {
     page.split("<tr data-id=\"").skip(1).map(|row| row.split('"').next().unwrap().parse().unwrap()).collect()
+}
+
+pub(crate) fn alert(text: &str, todo: &str, urgent: bool) -> Alert {
+    let (text, todo) = (text.to_owned(), todo.to_owned());
+    Alert { rule: "down", miner: None, cause: String::new(), urgent, text, todo }
 }

@@ -1,12 +1,11 @@
 //! What strangers wrote is shown as text, wherever it is shown.
 
-use adit_dashboard::Shown;
 use adit_journal::record::{
     Chain, Challenge, Pushed, Refused, Rehearsed, SpotChecked, Stage, Started, Stopped, TaskMedia, TaskStep,
 };
 use serde_json::value::RawValue;
 
-use crate::support::{Setup, Site};
+use crate::support::{Setup, Site, alert};
 use crate::traffic::{chain, challenge, started, step, task_name};
 
 /// Would run where it is taken for a tag, for an attribute's end, or for a script's end.
@@ -21,7 +20,7 @@ fn some() -> Option<String> {
 }
 
 async fn site() -> Site {
-    let alert = Shown { text: hostile(), todo: hostile(), urgent: true, since_ms: Some(0) };
+    let alert = alert(&hostile(), &hostile(), true);
     let site = Site::with(Setup { alerts: vec![alert], ..Setup::default() }).await;
     let start = Started {
         version: hostile(),

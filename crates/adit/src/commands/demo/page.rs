@@ -40,7 +40,7 @@ impl Journals {
             }
         }
         match std::fs::remove_dir_all(folder.join("media")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(Self { folder }),
         }
     }

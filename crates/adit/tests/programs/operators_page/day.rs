@@ -111,7 +111,7 @@ async fn private_track(data: &Path, host: &ClipHost) -> (Miner, Hotkey) {
     miner.wait_ready();
     let seed = [45; 32];
     let client = Client::new(AddressGuard::unrestricted()).unwrap();
-    let gone = host.url().replace("match", "gone");
+    let gone = "http://127.0.0.1:9/gone.mp4".to_owned();
     for (video_url, repeat) in [(host.url(), 2), (gone, 1)] {
         let plan = Plan {
             miner: format!("http://{}", miner.address),
