@@ -184,6 +184,8 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -207,7 +209,7 @@ mod tests {
     fn a_cause_is_told_once_until_it_was_quiet_for_long_enough() {
         let mut told = Told::default();
         let (a, b) = (alert("down", "a"), alert("down", "b"));
-        assert_eq!(keys(&told.tell(&[a.clone()], 0, QUIET)), ["+down a"]);
+        assert_eq!(keys(&told.tell(slice::from_ref(&a), 0, QUIET)), ["+down a"]);
         assert_eq!(keys(&told.tell(&[a.clone(), b.clone()], 500, QUIET)), ["+down b"]);
         assert_eq!(keys(&told.tell(&[a.clone(), b.clone()], 1000, QUIET)), ["+down a"]);
         assert_eq!(keys(&told.tell(&[a, b], 1499, QUIET)), [""; 0]);
@@ -217,9 +219,9 @@ mod tests {
     fn what_comes_and_goes_is_one_cause_and_what_is_gone_is_over_once() {
         let mut told = Told::default();
         let a = alert("refusals", "a");
-        told.tell(&[a.clone()], 0, QUIET);
+        told.tell(slice::from_ref(&a), 0, QUIET);
         assert!(told.tell(&[], 1, QUIET).is_empty());
-        assert!(told.tell(&[a.clone()], 2, QUIET).is_empty());
+        assert!(told.tell(slice::from_ref(&a), 2, QUIET).is_empty());
         assert!(told.tell(&[], 3, QUIET).is_empty());
         assert!(told.tell(&[], 4, QUIET).is_empty());
         assert_eq!(keys(&told.tell(&[], 5, QUIET)), ["-refusals a"]);
@@ -231,7 +233,7 @@ mod tests {
     fn what_did_not_get_through_is_told_again() {
         let mut told = Told::default();
         let a = alert("down", "a");
-        let tell = told.tell(&[a.clone()], 0, QUIET);
+        let tell = told.tell(slice::from_ref(&a), 0, QUIET);
         told.not_told(&tell[0]);
         assert_eq!(keys(&told.tell(&[a], 1, QUIET)), ["+down a"]);
     }
@@ -240,8 +242,8 @@ mod tests {
     fn a_clock_that_was_set_back_keeps_nothing_quiet_for_longer() {
         let mut told = Told::default();
         let a = alert("down", "a");
-        told.tell(&[a.clone()], 1_000_000, QUIET);
-        assert_eq!(keys(&told.tell(&[a.clone()], 10, QUIET)), ["+down a"]);
+        told.tell(slice::from_ref(&a), 1_000_000, QUIET);
+        assert_eq!(keys(&told.tell(slice::from_ref(&a), 10, QUIET)), ["+down a"]);
         assert!(told.tell(&[a], 20, QUIET).is_empty());
     }
 
