@@ -42,6 +42,7 @@ bench: ## Compare with the peer, then run each crate's benches (two quiet cores,
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench generator
 	PM2=$(TARGET)/pm2/node_modules/.bin/pm2 cargo bench --locked -p adit --bench background
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench chute_slug
+	cargo bench --locked -p adit --bench journal
 	cargo bench --locked -p adit --bench long_clips
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked --workspace --exclude adit --bench '*'
 
