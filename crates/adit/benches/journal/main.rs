@@ -62,9 +62,14 @@ async fn compare() -> Result<()> {
     let on = start(folder.path(), &signer, &stakes, &data, 64 << 20)?;
     let off = start(folder.path(), &signer, &stakes, &folder.path().join("none"), 0)?;
     for server in [&on, &off] {
-        load::run(server.address(), signer.requests(2000), CONNECTIONS, Pace::FlatOut(Duration::from_secs(5)))
-            .await
-            .context("warming up")?;
+        load::run(
+            server.address(),
+            signer.requests(2000),
+            CONNECTIONS,
+            Pace::FlatOut(Duration::from_secs(5)),
+        )
+        .await
+        .context("warming up")?;
     }
     let mut rates = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
@@ -96,13 +101,28 @@ async fn compare() -> Result<()> {
     let faster = with / without;
     let later = p99_with.as_secs_f64() / p99_without.as_secs_f64();
     println!("{ROUNDS} rounds in turn, medians                     journal    none       ratio    goal");
-    println!("requests a second, flat out                {with:>9.0} {without:>9.0}    {faster:>6.3}    at least {LEAST_RATE} {}", verdict(faster >= LEAST_RATE));
-    println!("p50 at {rate:.0} requests a second              {:>9} {:>9}", milliseconds(p50_with), milliseconds(p50_without));
-    println!("p99 at {rate:.0} requests a second              {:>9} {:>9}    {later:>6.3}    at most {MOST_P99} {}", milliseconds(p99_with), milliseconds(p99_without), verdict(later <= MOST_P99));
+    println!(
+        "requests a second, flat out                {with:>9.0} {without:>9.0}    {faster:>6.3}    at least {LEAST_RATE} {}",
+        verdict(faster >= LEAST_RATE)
+    );
+    println!(
+        "p50 at {rate:.0} requests a second              {:>9} {:>9}",
+        milliseconds(p50_with),
+        milliseconds(p50_without)
+    );
+    println!(
+        "p99 at {rate:.0} requests a second              {:>9} {:>9}    {later:>6.3}    at most {MOST_P99} {}",
+        milliseconds(p99_with),
+        milliseconds(p99_without),
+        verdict(later <= MOST_P99)
+    );
     let reader = Reader::open(&data.join(PRIVATE_TRACK))?;
     let kept = reader.find(&Find { limit: u32::MAX, ..Find::event("challenge") })?.len();
     let counted: u64 = reader.tallies("challenge", 0)?.iter().map(|tally| tally.count).sum();
-    println!("recorded: {counted} challenges, of which the newest {kept} are kept in {} MiB", reader.size()?.bytes >> 20);
+    println!(
+        "recorded: {counted} challenges, of which the newest {kept} are kept in {} MiB",
+        reader.size()?.bytes >> 20
+    );
     Ok(())
 }
 

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
+use crate::process::exchange;
+
 /// Time for one command, and for what a page is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The name under which WebDriver hands over elements.
@@ -120,15 +122,26 @@ impl Browser {
         }
     }
 
+    /// Has something done with the first thing that a selector means. A page that follows what happens may replace it
+    /// between the finding and the doing: then the one that took its place is meant.
+    async fn with(&self, css: &str, method: Method, what: &str, body: Option<Value>) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Element(id) = self.one(css).await;
+            match self.try_send(method.clone(), &format!("/element/{id}/{what}"), body.clone()).await {
+                Err(error) if error["error"] == "stale element reference" && Instant::now() < deadline => {}
+                done => return done.unwrap_or_else(|error| panic!("{what} of {css}: {error}")),
+            }
+        }
+    }
+
     pub(crate) async fn click(&self, css: &str) {
-        let Element(id) = self.one(css).await;
-        self.send(Method::POST, &format!("/element/{id}/click"), Some(json!({}))).await;
+        self.with(css, Method::POST, "click", Some(json!({}))).await;
     }
 
     /// The text as it is shown.
     pub(crate) async fn text(&self, css: &str) -> String {
-        let Element(id) = self.one(css).await;
-        self.send(Method::GET, &format!("/element/{id}/text"), None).await.as_str().unwrap().to_owned()
+        self.with(css, Method::GET, "text", None).await.as_str().unwrap().to_owned()
     }
 
     /// Runs a script on the page, as its console would: the page's own policy does not hold for it.
@@ -170,10 +183,15 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser when it is told to end.
-        if let Some(pid) = rustix::process::Pid::from_raw(self.driver.id().cast_signed()) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        // Only at the session's end does the driver end its browser: killed, it would leave it behind.
+        let place = self.session.strip_prefix("http://").and_then(|place| place.split_once('/'));
+        if let Some((address, path)) = place
+            && let Ok(address) = address.parse()
+        {
+            let end = format!("DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+            exchange(address, end.as_bytes());
         }
+        let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
 }
