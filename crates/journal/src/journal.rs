@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::database::OpenError;
 use crate::entry::MAX_LINE;
 use crate::record::{ClockJumped, Facets, Record};
-use crate::writer::{Line, Writer};
+use crate::writer::{Line, Waiting, Writer};
 
 /// Entries that wait for the writer, and the bytes of their fields together.
 const QUEUE: usize = 4096;
@@ -47,7 +47,7 @@ pub struct Journal {
 struct Shared {
     path: PathBuf,
     /// `None` only while it is dropped.
-    lines: Option<SyncSender<Line>>,
+    lines: Option<SyncSender<Waiting>>,
     waiting_bytes: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
     opened: Instant,
@@ -107,13 +107,29 @@ impl Journal {
         self.record_by(record, SystemTime::now(), self.shared.opened.elapsed());
     }
 
+    /// As [`Journal::record`], for who must not be delayed even by the making of the record: `make` is called when it is
+    /// written. What it holds is about `bytes` large.
+    pub fn record_later<R: Record>(&self, bytes: usize, make: impl FnOnce() -> R + Send + 'static) {
+        let at_ms = self.now(SystemTime::now(), self.shared.opened.elapsed());
+        self.queue(bytes, Box::new(move || line(&make(), at_ms)));
+    }
+
     /// Records what happened at another time, in Unix milliseconds: what was read elsewhere and only later.
     pub fn record_at<R: Record>(&self, at_ms: i64, record: &R) {
-        let line = serde_json::to_string(record).ok().map(|fields| line(record, fields, at_ms));
-        self.queue(line);
+        match line(record, at_ms) {
+            Some(line) => self.queue(line.fields.len(), Box::new(move || Some(line))),
+            None => {
+                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     fn record_by<R: Record>(&self, record: &R, wall: SystemTime, steady: Duration) {
+        self.record_at(self.now(wall, steady), record);
+    }
+
+    /// The wall clock's time. Where it has jumped, that is recorded first.
+    fn now(&self, wall: SystemTime, steady: Duration) -> i64 {
         let at_ms = unix_ms(wall);
         let offset = at_ms.saturating_sub(i64::try_from(steady.as_millis()).unwrap_or(i64::MAX));
         let before = self.shared.offset.load(Ordering::Relaxed);
@@ -126,23 +142,20 @@ impl Journal {
                 self.record_at(at_ms, &ClockJumped { by_ms });
             }
         }
-        self.record_at(at_ms, record);
+        at_ms
     }
 
-    fn queue(&self, line: Option<Line>) {
-        let taken = match (line, &self.shared.lines) {
-            (Some(line), Some(lines)) if line.fields.len() <= MAX_LINE => {
-                let bytes = line.fields.len();
-                let waiting = self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-                let taken = waiting + bytes <= QUEUE_BYTES && lines.try_send(line).is_ok();
-                if !taken {
-                    self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                }
-                taken
-            }
-            _ => false,
-        };
+    fn queue(&self, bytes: usize, line: Box<dyn FnOnce() -> Option<Line> + Send>) {
+        let waiting = self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = bytes <= MAX_LINE && waiting + bytes <= QUEUE_BYTES;
+        let taken = fits
+            && self
+                .shared
+                .lines
+                .as_ref()
+                .is_some_and(|lines| lines.try_send(Waiting { bytes, line }).is_ok());
         if !taken {
+            self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -154,10 +167,12 @@ impl Journal {
     }
 }
 
-fn line<R: Record>(record: &R, fields: String, at_ms: i64) -> Line {
+/// `None` where its fields cannot be written, or are too long.
+fn line<R: Record>(record: &R, at_ms: i64) -> Option<Line> {
+    let fields = serde_json::to_string(record).ok().filter(|fields| fields.len() <= MAX_LINE)?;
     let Facets { key, who, outcome, kind, count, took_ms, micro_usd } = record.facets();
     let owned = |text: Option<&str>| text.map(str::to_owned);
-    Line {
+    Some(Line {
         at_ms,
         event: R::EVENT,
         key: owned(key),
@@ -168,7 +183,7 @@ fn line<R: Record>(record: &R, fields: String, at_ms: i64) -> Line {
         took_ms,
         micro_usd,
         fields,
-    }
+    })
 }
 
 pub(crate) fn unix_ms(time: SystemTime) -> i64 {

@@ -28,7 +28,14 @@ const TALLIES: i64 = 200_000;
 const DAY_MS: i64 = 86_400_000;
 pub(crate) const HOUR_MS: i64 = 3_600_000;
 /// The writer takes what answering leaves.
-const NICE: i32 = 5;
+const NICE: i32 = 19;
+
+/// One entry that waits to be made and written.
+pub(crate) struct Waiting {
+    /// About as large as that, for the queue's limit.
+    pub(crate) bytes: usize,
+    pub(crate) line: Box<dyn FnOnce() -> Option<Line> + Send>,
+}
 
 /// One entry on its way.
 #[derive(Debug)]
@@ -91,7 +98,7 @@ impl Writer {
     }
 
     /// Until the queue is empty and has no sender.
-    pub(crate) fn work(&mut self, lines: &Receiver<Line>) {
+    pub(crate) fn work(&mut self, lines: &Receiver<Waiting>) {
         if let Err(error) = rustix::process::setpriority_process(None, NICE) {
             tracing::debug!("writing the journal at the usual priority: {error}");
         }
@@ -99,16 +106,24 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH);
         let most = usize::try_from(self.limits.bytes / BATCH_PART).unwrap_or(usize::MAX);
         while let Ok(first) = lines.recv() {
-            let mut bytes = first.fields.len();
-            batch.push(first);
-            while batch.len() < BATCH
-                && bytes < most
-                && let Ok(next) = lines.try_recv()
-            {
-                bytes += next.fields.len();
-                batch.push(next);
+            let (mut bytes, mut waited, mut unfit) = (0, 0, 0_u64);
+            let mut next = Some(first);
+            while let Some(Waiting { bytes: waiting, line }) = next {
+                waited += waiting;
+                match line() {
+                    Some(line) => {
+                        bytes += line.fields.len();
+                        batch.push(line);
+                    }
+                    None => unfit += 1,
+                }
+                let full = batch.len() >= BATCH || bytes >= most;
+                next = if full { None } else { lines.try_recv().ok() };
             }
-            if let Err(error) = self.write(&batch) {
+            self.dropped.fetch_add(unfit, Ordering::Relaxed);
+            if !batch.is_empty()
+                && let Err(error) = self.write(&batch)
+            {
                 let count = batch.len() as u64;
                 let dropped = self.dropped.fetch_add(count, Ordering::Relaxed) + count;
                 if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
@@ -116,7 +131,7 @@ impl Writer {
                     tracing::warn!(dropped, "the journal cannot be written: {error}");
                 }
             }
-            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.waiting_bytes.fetch_sub(waited, Ordering::Relaxed);
             batch.clear();
             if self.aged.is_none_or(|at| at.elapsed() >= AGED_EVERY) {
                 self.drop_aged();

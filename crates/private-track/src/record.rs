@@ -22,6 +22,8 @@ use crate::wire::request::{ChallengeRequest, Subject};
 
 /// Most bytes of an answer that is recorded; those of a clip of half a minute have a few thousand.
 const MAX_ANSWER: usize = 256 * 1024;
+/// About what a record has beside its answer, in bytes.
+const LEAST: usize = 2 * 1024;
 /// Most bytes of a URL that is recorded. With the answer and the other texts it stays below the longest entry, even where
 /// every byte has to be escaped.
 const MAX_URL: usize = 8 * 1024;
@@ -227,39 +229,52 @@ pub(crate) struct Recording<'a> {
 }
 
 impl Recording<'_> {
-    pub(crate) fn answered(mut self, answer: &Answer, took: Duration, trace: &Trace) {
-        let text = answer::encode_untimed(&self.record.challenge_id, answer);
-        if text.len() > MAX_ANSWER {
-            self.record.answer_too_large = Some(text.len());
-        } else {
-            self.record.answer = RawValue::from_string(text).ok();
-        }
-        self.record.predictions = match answer {
+    /// `bytes` is how large the answer was as it was sent. It is written down once more, without its time, by the journal's
+    /// own thread.
+    pub(crate) fn answered(mut self, answer: Answer, bytes: usize, took: Duration, trace: &Trace) {
+        self.record.predictions = match &answer {
             Answer::Actions(actions) => Some(actions.len()),
             Answer::Objects(frames) => Some(frames.len()),
             Answer::Delivery(_) | Answer::Grades(_) => Some(1),
         };
         self.record.outcome = Ended::Answered;
-        self.end(took, trace);
+        if bytes > MAX_ANSWER {
+            self.record.answer_too_large = Some(bytes);
+            return self.end(0, took, trace, |_| {});
+        }
+        self.end(bytes, took, trace, move |record| {
+            let text = answer::encode_untimed(&record.challenge_id, &answer);
+            record.answer = RawValue::from_string(text).ok();
+        });
     }
 
     pub(crate) fn failed(mut self, failure: &Failure, took: Duration, trace: &Trace) {
         self.record.status = Some(failure.status().as_u16());
         self.record.reason = Some(bounded(&failure.to_string(), MAX_TEXT));
-        self.end(took, trace);
+        self.end(0, took, trace, |_| {});
     }
 
     pub(crate) fn caller_left(mut self, took: Duration, trace: &Trace) {
         self.record.outcome = Ended::CallerLeft;
         self.record.reason = Some("the caller left before the answer".to_owned());
-        self.end(took, trace);
+        self.end(0, took, trace, |_| {});
     }
 
-    fn end(mut self, took: Duration, trace: &Trace) {
+    fn end(
+        mut self,
+        bytes: usize,
+        took: Duration,
+        trace: &Trace,
+        complete: impl FnOnce(&mut Challenge) + Send + 'static,
+    ) {
         self.record.latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.record.stages = trace.stages();
         self.record.clip = trace.seen().clip.take();
-        self.journal.record(&self.record);
+        let mut record = self.record;
+        self.journal.record_later(bytes + LEAST, move || {
+            complete(&mut record);
+            record
+        });
     }
 }
 

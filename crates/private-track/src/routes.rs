@@ -116,7 +116,7 @@ async fn challenge(State(miner): State<Arc<Miner>>, request: Request) -> Respons
             tracing::info!(challenge = ?id, bytes = text.len(), seconds, "challenge answered");
             told.end("answered", Some(StatusCode::OK.as_u16()), &trace);
             if let Some(recording) = recording {
-                recording.answered(&answer, took, &trace);
+                recording.answered(answer, text.len(), took, &trace);
             }
             json_text(StatusCode::OK, text)
         }
