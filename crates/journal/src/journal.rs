@@ -1,7 +1,7 @@
 //! The handle that programs record with.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -49,6 +49,7 @@ struct Shared {
     /// `None` only while it is dropped.
     lines: Option<SyncSender<Waiting>>,
     waiting_bytes: Arc<AtomicUsize>,
+    closing: Arc<AtomicBool>,
     dropped: Arc<AtomicU64>,
     opened: Instant,
     /// What the wall clock is ahead of the steady one, in Unix milliseconds.
@@ -69,6 +70,7 @@ impl Journal {
         let (alive, ended) = channel();
         let dropped = Arc::clone(&writer.dropped);
         let waiting_bytes = Arc::clone(&writer.waiting_bytes);
+        let closing = Arc::clone(&writer.closing);
         let work = move || {
             writer.work(&waiting);
             // It closes the file, which brings SQLite's log into it.
@@ -81,6 +83,7 @@ impl Journal {
             path: path.to_owned(),
             lines: Some(lines),
             waiting_bytes,
+            closing,
             dropped,
             opened: Instant::now(),
             offset: AtomicI64::new(unix_ms(SystemTime::now())),
@@ -195,6 +198,7 @@ pub(crate) fn unix_ms(time: SystemTime) -> i64 {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
         // The writer ends when the queue is empty and has no sender.
         drop(self.lines.take());
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,6 +29,12 @@ const DAY_MS: i64 = 86_400_000;
 pub(crate) const HOUR_MS: i64 = 3_600_000;
 /// The writer takes what answering leaves.
 const NICE: i32 = 19;
+/// Where more waits, it rests for so many times as long as it has worked, a second at most: a flood of entries costs a
+/// fiftieth of a core, and what the queue does not hold is dropped.
+const REST: u32 = 49;
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// It rests in pieces, to see that the last handle is gone.
+const REST_PIECE: Duration = Duration::from_millis(10);
 
 /// One entry that waits to be made and written.
 pub(crate) struct Waiting {
@@ -63,6 +69,8 @@ pub(crate) struct Writer {
     complained: Option<Instant>,
     pub(crate) dropped: Arc<AtomicU64>,
     pub(crate) waiting_bytes: Arc<AtomicUsize>,
+    /// The last handle is gone, and waits for what is in the queue.
+    pub(crate) closing: Arc<AtomicBool>,
 }
 
 struct Open {
@@ -90,6 +98,7 @@ impl Writer {
             complained: None,
             dropped: Arc::default(),
             waiting_bytes: Arc::default(),
+            closing: Arc::default(),
         };
         if let Some(damage) = &damage {
             say(&writer.path, damage);
@@ -106,6 +115,7 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH);
         let most = usize::try_from(self.limits.bytes / BATCH_PART).unwrap_or(usize::MAX);
         while let Ok(first) = lines.recv() {
+            let begun = Instant::now();
             let (mut bytes, mut waited, mut unfit) = (0, 0, 0_u64);
             let mut next = Some(first);
             while let Some(Waiting { bytes: waiting, line }) = next {
@@ -131,11 +141,22 @@ impl Writer {
                     tracing::warn!(dropped, "the journal cannot be written: {error}");
                 }
             }
-            self.waiting_bytes.fetch_sub(waited, Ordering::Relaxed);
+            let left = self.waiting_bytes.fetch_sub(waited, Ordering::Relaxed) - waited;
             batch.clear();
+            if left > 0 {
+                self.rest((begun.elapsed() * REST).min(LONGEST_REST));
+            }
             if self.aged.is_none_or(|at| at.elapsed() >= AGED_EVERY) {
                 self.drop_aged();
             }
+        }
+    }
+
+    fn rest(&self, mut rest: Duration) {
+        while !rest.is_zero() && !self.closing.load(Ordering::Relaxed) {
+            let piece = rest.min(REST_PIECE);
+            std::thread::sleep(piece);
+            rest -= piece;
         }
     }
 
