@@ -1,7 +1,8 @@
 //! Chromium without a window, steered by WebDriver (Debian's `chromium` and `chromium-driver`). A page of it: what crates.io has
 //! for this brings a second copy of ICU into the build.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,10 +13,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use crate::process::exchange;
-
 /// Time for one command, and for what a page is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Time for the end of a session.
+const LAST: Duration = Duration::from_secs(10);
 /// The name under which WebDriver hands over elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -186,10 +187,13 @@ impl Drop for Browser {
         // Only at the session's end does the driver end its browser: killed, it would leave it behind.
         let place = self.session.strip_prefix("http://").and_then(|place| place.split_once('/'));
         if let Some((address, path)) = place
-            && let Ok(address) = address.parse()
+            && let Ok(mut stream) = TcpStream::connect(address)
         {
-            let end = format!("DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-            exchange(address, end.as_bytes());
+            let end = format!("DELETE /{path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+            let _ = stream.set_read_timeout(Some(LAST));
+            let _ = stream.write_all(end.as_bytes());
+            // It answers when that is done.
+            let _ = stream.read(&mut [0; 512]);
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
