@@ -162,11 +162,7 @@ impl Writer {
 
     /// A second time, where what was in the way could be put out of it.
     fn write(&mut self, batch: &[Line]) -> Result<(), OpenError> {
-        let error = match self.try_to_write(batch) {
-            Ok(()) => return Ok(()),
-            Err(OpenError::Database { source, path }) => OpenError::Database { source, path },
-            Err(error) => return Err(error),
-        };
+        let Err(error) = self.try_to_write(batch) else { return Ok(()) };
         let OpenError::Database { source, .. } = &error else { return Err(error) };
         if is_damage(source) {
             self.open = None;

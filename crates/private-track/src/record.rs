@@ -176,8 +176,9 @@ impl Recorder {
         }
         let record = Challenge {
             challenge_id: bounded(&challenge.challenge_id, MAX_TEXT),
-            miner_hotkey: self.miner_hotkey.map(|hotkey| hotkey.to_string()),
-            sender: verified.validator.map(|hotkey| hotkey.to_string()),
+            // Both are written out by the journal's thread.
+            miner_hotkey: None,
+            sender: None,
             dialect: Some(dialect.to_string()),
             mode: wanted.name().to_owned(),
             video_url,
@@ -195,7 +196,8 @@ impl Recorder {
             answer: None,
             answer_too_large: None,
         };
-        Some(Recording { journal: &self.journal, record })
+        let (miner, sender) = (self.miner_hotkey, verified.validator);
+        Some(Recording { journal: &self.journal, miner, sender, record })
     }
 }
 
@@ -225,6 +227,8 @@ pub(crate) fn warnings(policy: &Policy, stakes_known: bool) -> Vec<String> {
 #[derive(Debug)]
 pub(crate) struct Recording<'a> {
     journal: &'a Journal,
+    miner: Option<Hotkey>,
+    sender: Option<Hotkey>,
     record: Challenge,
 }
 
@@ -270,8 +274,10 @@ impl Recording<'_> {
         self.record.latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.record.stages = trace.stages();
         self.record.clip = trace.seen().clip.take();
-        let mut record = self.record;
-        self.journal.record_later(bytes + LEAST, move || {
+        let Self { journal, miner, sender, mut record } = self;
+        journal.record_later(bytes + LEAST, move || {
+            record.miner_hotkey = miner.map(|hotkey| hotkey.to_string());
+            record.sender = sender.map(|hotkey| hotkey.to_string());
             complete(&mut record);
             record
         });

@@ -10,8 +10,9 @@ use adit_journal::record::{
     Stopped, TaskStep,
 };
 use adit_journal::{Entry, Find, OpenError, PRIVATE_TRACK, Reader};
-use adit_settings::{Environment, var};
+use adit_settings::Environment;
 
+use super::dashboard::data_folder;
 use crate::cli::journal::ShowJournal;
 use crate::failure::Failure;
 
@@ -31,10 +32,7 @@ const EVENTS: [&str; 11] = [
 ];
 
 pub(crate) fn run(env: &Environment, args: &ShowJournal) -> Result<ExitCode, Failure> {
-    let folder = env.path(&var::DATA_FOLDER)?.filter(|folder| !folder.starts_with("~"));
-    let folder = folder.ok_or_else(|| {
-        Failure::new("there is no data folder: HOME is not set").hint("ADIT_DATA_DIR names it")
-    })?;
+    let folder = data_folder(env)?;
     let events = match &args.event {
         Some(event) if !EVENTS.contains(&event.as_str()) => {
             return Err(Failure::new(format!("there is no event `{event}`"))
@@ -92,8 +90,7 @@ fn days_ago(now: SystemTime, days: u32) -> i64 {
 
 /// The recorded challenge with this number on this host.
 pub(super) fn challenge(env: &Environment, number: i64) -> Result<Challenge, Failure> {
-    let folder = env.path(&var::DATA_FOLDER)?.unwrap_or_default();
-    let file = folder.join(PRIVATE_TRACK);
+    let file = data_folder(env)?.join(PRIVATE_TRACK);
     let shown = file.display();
     let none = || {
         Failure::new(format!("{shown} has no challenge with the number {number}"))
