@@ -44,6 +44,7 @@ bench: ## Compare with the peer, then run each crate's benches (two quiet cores,
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked -p adit --bench chute_slug
 	cargo bench --locked -p adit --bench journal
 	cargo bench --locked -p adit --bench long_clips
+	cargo bench --locked -p adit --bench page
 	PEER_PYTHON=$(TARGET)/peer-venv/bin/python cargo bench --locked --workspace --exclude adit --bench '*'
 
 fmt: ## Format the code

@@ -2,27 +2,29 @@
 //! the workspace's one HTTP client.
 //!
 //! The libraries tell of what has ended in `tracing` spans of one target, with the times that they took themselves
-//! ([`adit_private_track::SPANS`]). So a span is whole when it closes, and is handed to a bounded queue, which drops what
+//! ([`SPANS`]). So a span is whole when it closes, and is handed to a bounded queue, which drops what
 //! does not fit. A thread of the SDK's empties it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use adit_journal::SPANS;
 use adit_outbound::{AddressGuard, Client, Limits};
-use adit_private_track::SPANS;
 use adit_settings::{Environment, var};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{
-    Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
+    Span as _, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+    Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context as OtelContext, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, SdkTracerProvider};
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -78,7 +80,10 @@ impl Exporting {
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
         let resource =
             Resource::builder().with_service_name(service.to_owned()).with_attribute(version).build();
-        let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource);
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_id_generator(Ids::default())
+            .with_resource(resource);
         Ok(Some(Self { provider: provider.build() }))
     }
 
@@ -192,6 +197,25 @@ impl HttpClient for Delivery {
     }
 }
 
+thread_local! {
+    /// The names of the next span that this thread makes.
+    static NEXT: Cell<Option<(TraceId, SpanId)>> = const { Cell::new(None) };
+}
+
+/// Names a span as it says itself, or by chance. The SDK has no other way to give a span its id.
+#[derive(Debug, Default)]
+struct Ids(RandomIdGenerator);
+
+impl IdGenerator for Ids {
+    fn new_trace_id(&self) -> TraceId {
+        NEXT.get().map_or_else(|| self.0.new_trace_id(), |(trace, _)| trace)
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        NEXT.get().map_or_else(|| self.0.new_span_id(), |(_, span)| span)
+    }
+}
+
 /// Makes spans of `tracing` those of OpenTelemetry.
 struct Spans {
     tracer: SdkTracer,
@@ -203,6 +227,10 @@ struct Fields {
     started_us: u64,
     took_us: u64,
     failed: bool,
+    /// Where it has names that other processes know it by.
+    trace_id: Option<TraceId>,
+    span_id: Option<SpanId>,
+    parent_id: Option<SpanId>,
     attributes: Vec<KeyValue>,
     /// Those of its children, which close before it does and need its id.
     children: Vec<Fields>,
@@ -235,7 +263,16 @@ impl Visit for Fields {
         match field.name() {
             "started_us" => self.started_us = value,
             "took_us" => self.took_us = value,
+            "span_id" => self.span_id = Some(value.into()),
+            "parent_id" => self.parent_id = Some(value.into()),
             name => self.attributes.push(KeyValue::new(name, i64::try_from(value).unwrap_or(i64::MAX))),
+        }
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        match field.name() {
+            "trace_id" => self.trace_id = Some(value.into()),
+            name => self.attributes.push(KeyValue::new(name, value.to_string())),
         }
     }
 }
@@ -245,7 +282,9 @@ impl Spans {
     fn send(&self, fields: Fields, kind: SpanKind, parent: &OtelContext) {
         let at = |micros| SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(micros));
         let at = |micros| at(micros).unwrap_or(SystemTime::UNIX_EPOCH);
-        let Fields { name, started_us, took_us, failed, attributes, children } = fields;
+        let Fields { name, started_us, took_us, failed, trace_id, span_id, attributes, children, .. } =
+            fields;
+        NEXT.set(trace_id.zip(span_id));
         let mut span = self
             .tracer
             .span_builder(name)
@@ -253,6 +292,7 @@ impl Spans {
             .with_start_time(at(started_us))
             .with_attributes(attributes)
             .start_with_context(&self.tracer, parent);
+        NEXT.set(None);
         if failed {
             span.set_status(Status::error(""));
         }
@@ -275,6 +315,9 @@ where
             started_us: 0,
             took_us: 0,
             failed: false,
+            trace_id: None,
+            span_id: None,
+            parent_id: None,
             attributes: Vec::new(),
             children: Vec::new(),
         };
@@ -298,7 +341,15 @@ where
                     of_parent.children.push(fields);
                 }
             }
-            None => self.send(fields, SpanKind::Server, &OtelContext::new()),
+            None => match fields.trace_id.zip(fields.parent_id) {
+                Some((trace, parent)) => {
+                    let state = TraceState::default();
+                    let parent = SpanContext::new(trace, parent, TraceFlags::SAMPLED, true, state);
+                    let parent = OtelContext::new().with_remote_span_context(parent);
+                    self.send(fields, SpanKind::Internal, &parent);
+                }
+                None => self.send(fields, SpanKind::Server, &OtelContext::new()),
+            },
         }
     }
 }

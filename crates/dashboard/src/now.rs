@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use adit_http_server::seen_from_here;
 use adit_journal::record::{Chain, Started, Stopped};
 use adit_journal::{ReadError, Reader, Size};
 use adit_outbound::{AddressGuard, Client, FetchError, Limits};
@@ -143,8 +144,7 @@ impl Connection {
 
     /// The figures of the miner that listens at `address`; `None` where it does not answer.
     async fn figures(&self, address: &str) -> Option<BTreeMap<String, f64>> {
-        // What listens everywhere is asked here.
-        let address = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+        let address = seen_from_here(address.parse().ok()?);
         let limits = Limits::new(Instant::now() + PATIENCE, MOST_FIGURES);
         let asking =
             async { self.client.get(&format!("http://{address}/metrics"), &limits).await?.bytes().await };

@@ -19,6 +19,7 @@ mod media;
 mod output;
 mod row;
 mod schema;
+mod spans;
 mod steps;
 mod store;
 #[cfg(test)]

@@ -9,4 +9,4 @@ mod server;
 mod stall;
 
 pub use clip_host::{ClipHost, ClipHostError, path_and_query};
-pub use server::{ListenError, Server};
+pub use server::{ListenError, Server, seen_from_here};

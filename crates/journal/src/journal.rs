@@ -1,8 +1,9 @@
 //! The handle that programs record with.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,16 +47,46 @@ pub struct Journal {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    /// `None` only while it is dropped.
-    lines: Option<SyncSender<Waiting>>,
-    waiting_bytes: Arc<AtomicUsize>,
-    closing: Arc<AtomicBool>,
+    /// This and the next are `None` only while it is dropped.
+    lines: Option<Sender<Waiting>>,
+    room: Arc<Room>,
+    /// Tells the writer that there is no handle any more, by its end.
+    handle: Option<Sender<Infallible>>,
     dropped: Arc<AtomicU64>,
     opened: Instant,
     /// What the wall clock is ahead of the steady one, in Unix milliseconds.
     offset: AtomicI64,
     /// Disconnected when the writer has ended.
     writer: Mutex<Receiver<()>>,
+}
+
+/// How much waits for the writer or is being written.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    entries: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Room {
+    /// Takes the place of one entry; `false` where there is none.
+    fn take(&self, bytes: usize) -> bool {
+        let entries = self.entries.fetch_add(1, Ordering::Relaxed);
+        let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = entries < QUEUE && waiting + bytes <= QUEUE_BYTES;
+        if !fits {
+            self.give_back(1, bytes);
+        }
+        fits
+    }
+
+    pub(crate) fn give_back(&self, entries: usize, bytes: usize) {
+        self.entries.fetch_sub(entries, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.load(Ordering::Relaxed) == 0
+    }
 }
 
 impl Journal {
@@ -65,12 +96,12 @@ impl Journal {
     /// # Errors
     /// Where the file cannot be written, a newer program made it, or the system gives no thread.
     pub fn open(path: &Path, limits: Limits) -> Result<Self, OpenError> {
-        let (mut writer, damage) = Writer::open(path, limits)?;
-        let (lines, waiting) = sync_channel(QUEUE);
+        let (handle, open_handles) = channel();
+        let mut writer = Writer::open(path, limits, open_handles)?;
+        let (lines, waiting) = channel();
         let (alive, ended) = channel();
         let dropped = Arc::clone(&writer.dropped);
-        let waiting_bytes = Arc::clone(&writer.waiting_bytes);
-        let closing = Arc::clone(&writer.closing);
+        let room = Arc::clone(&writer.room);
         let work = move || {
             writer.work(&waiting);
             // It closes the file, which brings SQLite's log into it.
@@ -82,18 +113,14 @@ impl Journal {
         let shared = Shared {
             path: path.to_owned(),
             lines: Some(lines),
-            waiting_bytes,
-            closing,
+            room,
+            handle: Some(handle),
             dropped,
             opened: Instant::now(),
             offset: AtomicI64::new(unix_ms(SystemTime::now())),
             writer: Mutex::new(ended),
         };
-        let journal = Self { shared: Arc::new(shared) };
-        if let Some(damage) = damage {
-            journal.record(&crate::record::Damaged::from(&damage));
-        }
-        Ok(journal)
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The file.
@@ -114,13 +141,13 @@ impl Journal {
     /// written. What it holds is about `bytes` large.
     pub fn record_later<R: Record>(&self, bytes: usize, make: impl FnOnce() -> R + Send + 'static) {
         let at_ms = self.now(SystemTime::now(), self.shared.opened.elapsed());
-        self.queue(bytes, Box::new(move || line(&make(), at_ms)));
+        self.queue(bytes, move || line(&make(), at_ms));
     }
 
     /// Records what happened at another time, in Unix milliseconds: what was read elsewhere and only later.
     pub fn record_at<R: Record>(&self, at_ms: i64, record: &R) {
         match line(record, at_ms) {
-            Some(line) => self.queue(line.fields.len(), Box::new(move || Some(line))),
+            Some(line) => self.queue(line.fields.len(), move || Some(line)),
             None => {
                 self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
@@ -148,19 +175,17 @@ impl Journal {
         at_ms
     }
 
-    fn queue(&self, bytes: usize, line: Box<dyn FnOnce() -> Option<Line> + Send>) {
-        let waiting = self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = bytes <= MAX_LINE && waiting + bytes <= QUEUE_BYTES;
-        let taken = fits
-            && self
-                .shared
-                .lines
-                .as_ref()
-                .is_some_and(|lines| lines.try_send(Waiting { bytes, line }).is_ok());
-        if !taken {
-            self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+    fn queue(&self, bytes: usize, line: impl FnOnce() -> Option<Line> + Send + 'static) {
+        let Shared { lines: Some(lines), room, dropped, .. } = &*self.shared else { return };
+        // Before the entry is put together: in a flood nearly all of them are dropped.
+        if bytes <= MAX_LINE && room.take(bytes) {
+            let line = Box::new(line);
+            if lines.send(Waiting { bytes, line }).is_ok() {
+                return;
+            }
+            room.give_back(1, bytes);
         }
+        dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many entries were dropped since it was opened.
@@ -198,7 +223,7 @@ pub(crate) fn unix_ms(time: SystemTime) -> i64 {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.closing.store(true, Ordering::Relaxed);
+        drop(self.handle.take());
         // The writer ends when the queue is empty and has no sender.
         drop(self.lines.take());
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -343,6 +368,24 @@ mod tests {
         assert!(reader.newest("damaged").unwrap().is_some());
         assert!(!numbers(&path).is_empty());
         assert!(fs::exists(format!("{}.damaged", path.display())).unwrap());
+    }
+
+    #[test]
+    fn a_damaged_file_in_the_place_of_an_open_one_is_set_aside_and_told_of() {
+        let (_folder, path) = folder();
+        let journal = Journal::open(&path, Limits::default()).unwrap();
+        journal.record(&event(0));
+        until(|| numbers(&path) == [0]);
+        let other = path.with_extension("other");
+        fs::write(&other, vec![0xa5; 8192]).unwrap();
+        for beside in ["-wal", "-shm"] {
+            fs::remove_file(format!("{}{beside}", path.display())).unwrap();
+        }
+        fs::rename(&other, &path).unwrap();
+        journal.record(&event(1));
+        drop(journal);
+        assert!(Reader::open(&path).unwrap().newest("damaged").unwrap().is_some());
+        assert_eq!(numbers(&path), [1]);
     }
 
     #[test]

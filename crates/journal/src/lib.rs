@@ -27,6 +27,7 @@ mod place;
 mod reader;
 pub mod record;
 mod refusals;
+mod spans;
 mod writer;
 
 pub use database::{Damage, OpenError};
@@ -35,6 +36,7 @@ pub use journal::{Journal, Limits};
 pub use place::Place;
 pub use reader::{Find, ReadError, Reader, Size, Tally};
 pub use refusals::Refusals;
+pub use spans::SPANS;
 
 /// Names of the miners' files in the data folder (`ADIT_DATA_DIR`).
 pub const FILES: [(&str, &str); 3] =

@@ -1,16 +1,17 @@
 //! The thread that writes: what waits goes into one transaction, and what there is too much of goes.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::database::{self, Damage, OpenError, is_damage, is_full};
-use crate::journal::{Limits, unix_ms};
+use crate::journal::{Limits, Room, unix_ms};
 use crate::record::Damaged;
 
 /// Entries of one transaction, which ends too where their fields come to a part of what the file may have.
@@ -29,12 +30,10 @@ const DAY_MS: i64 = 86_400_000;
 pub(crate) const HOUR_MS: i64 = 3_600_000;
 /// The writer takes what answering leaves.
 const NICE: i32 = 19;
-/// Where more waits, it rests for so many times as long as it has worked, a second at most: a flood of entries costs a
-/// fiftieth of a core, and what the queue does not hold is dropped.
-const REST: u32 = 49;
-const LONGEST_REST: Duration = Duration::from_secs(1);
-/// It rests in pieces, to see that the last handle is gone.
-const REST_PIECE: Duration = Duration::from_millis(10);
+/// Where more waits, it rests for so many times as long as it has worked, 2 s at most: a flood of entries costs a
+/// hundredth of a core, and what the queue does not hold is dropped.
+const REST: u32 = 99;
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// One entry that waits to be made and written.
 pub(crate) struct Waiting {
@@ -65,12 +64,14 @@ pub(crate) struct Writer {
     open: Option<Open>,
     /// A time that the clock's jumps do not move; see [`Writer::now`].
     begun: (Instant, i64),
+    /// A file that was set aside, of which the new one does not tell yet.
+    damage: Option<Damage>,
     aged: Option<Instant>,
     complained: Option<Instant>,
     pub(crate) dropped: Arc<AtomicU64>,
-    pub(crate) waiting_bytes: Arc<AtomicUsize>,
-    /// The last handle is gone, and waits for what is in the queue.
-    pub(crate) closing: Arc<AtomicBool>,
+    pub(crate) room: Arc<Room>,
+    /// Disconnected when the last handle is gone, which waits for what is in the queue.
+    open_handles: Receiver<Infallible>,
 }
 
 struct Open {
@@ -79,7 +80,11 @@ struct Open {
 }
 
 impl Writer {
-    pub(crate) fn open(path: &Path, limits: Limits) -> Result<(Self, Option<Damage>), OpenError> {
+    pub(crate) fn open(
+        path: &Path,
+        limits: Limits,
+        open_handles: Receiver<Infallible>,
+    ) -> Result<Self, OpenError> {
         let (open, damage) = Open::new(path, limits)?;
         let newest: Option<i64> = open
             .connection
@@ -89,21 +94,22 @@ impl Writer {
         // for long, entries stay for longer: their number is bounded all the same.
         let wall = unix_ms(SystemTime::now());
         let begun = newest.map_or(wall, |newest| wall.min(newest.saturating_add(DAY_MS)));
-        let writer = Self {
+        let mut writer = Self {
             path: path.to_owned(),
             limits,
             open: Some(open),
             begun: (Instant::now(), begun),
+            damage: None,
             aged: None,
             complained: None,
             dropped: Arc::default(),
-            waiting_bytes: Arc::default(),
-            closing: Arc::default(),
+            room: Arc::default(),
+            open_handles,
         };
-        if let Some(damage) = &damage {
-            say(&writer.path, damage);
+        if let Some(damage) = damage {
+            writer.found(damage);
         }
-        Ok((writer, damage))
+        Ok(writer)
     }
 
     /// Until the queue is empty and has no sender.
@@ -112,11 +118,16 @@ impl Writer {
             tracing::debug!("writing the journal at the usual priority: {error}");
         }
         self.drop_aged();
+        if self.damage.is_some()
+            && let Err(error) = self.write(&[])
+        {
+            tracing::debug!("the journal does not tell of the damage yet: {error}");
+        }
         let mut batch = Vec::with_capacity(BATCH);
         let most = usize::try_from(self.limits.bytes / BATCH_PART).unwrap_or(usize::MAX);
         while let Ok(first) = lines.recv() {
             let begun = Instant::now();
-            let (mut bytes, mut waited, mut unfit) = (0, 0, 0_u64);
+            let (mut bytes, mut waited, mut unfit) = (0, 0, 0);
             let mut next = Some(first);
             while let Some(Waiting { bytes: waiting, line }) = next {
                 waited += waiting;
@@ -130,7 +141,8 @@ impl Writer {
                 let full = batch.len() >= BATCH || bytes >= most;
                 next = if full { None } else { lines.try_recv().ok() };
             }
-            self.dropped.fetch_add(unfit, Ordering::Relaxed);
+            let entries = batch.len() + unfit;
+            self.dropped.fetch_add(unfit as u64, Ordering::Relaxed);
             if !batch.is_empty()
                 && let Err(error) = self.write(&batch)
             {
@@ -141,22 +153,15 @@ impl Writer {
                     tracing::warn!(dropped, "the journal cannot be written: {error}");
                 }
             }
-            let left = self.waiting_bytes.fetch_sub(waited, Ordering::Relaxed) - waited;
+            self.room.give_back(entries, waited);
             batch.clear();
-            if left > 0 {
-                self.rest((begun.elapsed() * REST).min(LONGEST_REST));
+            if !self.room.is_empty() {
+                // A disconnected one does not wait.
+                let _ = self.open_handles.recv_timeout((begun.elapsed() * REST).min(LONGEST_REST));
             }
             if self.aged.is_none_or(|at| at.elapsed() >= AGED_EVERY) {
                 self.drop_aged();
             }
-        }
-    }
-
-    fn rest(&self, mut rest: Duration) {
-        while !rest.is_zero() && !self.closing.load(Ordering::Relaxed) {
-            let piece = rest.min(REST_PIECE);
-            std::thread::sleep(piece);
-            rest -= piece;
         }
     }
 
@@ -167,11 +172,8 @@ impl Writer {
         if is_damage(source) {
             self.open = None;
             let damage = database::set_aside(&self.path)?;
-            say(&self.path, &damage);
-            let (open, _) = Open::new(&self.path, self.limits)?;
-            self.open = Some(open);
-            let told = Line::of_damage(&damage);
-            return self.try_to_write(batch).and_then(|()| self.try_to_write(&told));
+            self.found(damage);
+            return self.try_to_write(batch);
         }
         if is_full(source) {
             // Dropping needs a little room too, which SQLite's log may still have.
@@ -194,17 +196,29 @@ impl Writer {
             None => {
                 let (open, damage) = Open::new(&self.path, self.limits)?;
                 if let Some(damage) = damage {
-                    say(&self.path, &damage);
+                    self.found(damage);
                 }
                 open
             }
         };
         let open = self.open.insert(open);
+        let database = |source| OpenError::Database { path: self.path.clone(), source };
+        if let Some(damage) = &self.damage {
+            open.append(&[Line::of_damage(damage)]).map_err(database)?;
+            self.damage = None;
+        }
         let limit = self.limits.bytes;
         let written = open.append(batch).and_then(|()| {
             if open.used()? > limit - limit / 8 { open.drop_oldest(limit - limit / 4) } else { Ok(()) }
         });
-        written.map_err(|source| OpenError::Database { path: self.path.clone(), source })
+        written.map_err(database)
+    }
+
+    /// Says it in the log now, and with the next entries in the journal.
+    fn found(&mut self, damage: Damage) {
+        let (path, aside) = (self.path.display(), damage.set_aside.display());
+        tracing::warn!("the journal {path} is damaged: it is {aside} now, and a new one is begun");
+        self.damage = Some(damage);
     }
 
     /// The time by which entries are too old.
@@ -224,16 +238,11 @@ impl Writer {
     }
 }
 
-fn say(path: &Path, damage: &Damage) {
-    let (path, aside) = (path.display(), damage.set_aside.display());
-    tracing::warn!("the journal {path} is damaged: it is {aside} now, and a new one is begun");
-}
-
 impl Line {
-    fn of_damage(damage: &Damage) -> [Self; 1] {
+    fn of_damage(damage: &Damage) -> Self {
         use crate::record::Record as _;
         let fields = serde_json::to_string(&Damaged::from(damage)).unwrap_or_else(|_| "{}".to_owned());
-        [Self {
+        Self {
             at_ms: unix_ms(SystemTime::now()),
             event: Damaged::EVENT,
             key: None,
@@ -244,7 +253,7 @@ impl Line {
             took_ms: 0,
             micro_usd: 0,
             fields,
-        }]
+        }
     }
 }
 

@@ -25,4 +25,3 @@ pub mod wire;
 
 pub use config::{Answering, Config, ConfigError, PredictorChoice, model_runner, onnx_config, own_hotkey};
 pub use server::{Server, StartError};
-pub use spans::SPANS;

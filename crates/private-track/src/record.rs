@@ -3,10 +3,10 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use adit_auth::{Policy, StakeGate, StakeTable, Verified};
+use adit_auth::{Dialect, Policy, StakeGate, StakeTable, Verified};
 use adit_chain::{Netuid, Observer};
 use adit_journal::record::{Challenge, Clip, Ended, MAX_TEXT, Stage, Started, Stopped, bounded};
 use adit_journal::{Journal, Refusals};
@@ -37,8 +37,22 @@ pub(crate) struct Trace {
 
 #[derive(Debug, Default)]
 struct Seen {
-    stages: Vec<Stage>,
+    stages: Vec<Passed>,
     clip: Option<Clip>,
+}
+
+/// A stage that is over; its times are in microseconds, the first from the request's head on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passed {
+    pub(crate) name: &'static str,
+    pub(crate) from_us: u64,
+    pub(crate) took_us: u64,
+}
+
+impl From<Passed> for Stage {
+    fn from(Passed { name, from_us, took_us }: Passed) -> Self {
+        Self { name: name.to_owned(), from_us, took_us }
+    }
 }
 
 impl Trace {
@@ -61,7 +75,7 @@ impl Trace {
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let from_us = micros(from.saturating_duration_since(self.arrived));
         let took_us = micros(until.saturating_duration_since(from));
-        self.seen().stages.push(Stage { name: name.to_owned(), from_us, took_us });
+        self.seen().stages.push(Passed { name, from_us, took_us });
     }
 
     /// Since the request's head.
@@ -69,11 +83,9 @@ impl Trace {
         self.arrived.elapsed()
     }
 
-    /// The stages that are over, in the order of their beginnings.
-    pub(crate) fn stages(&self) -> Vec<Stage> {
-        let mut stages = self.seen().stages.clone();
-        stages.sort_by_key(|stage| stage.from_us);
-        stages
+    /// The stages that are over, in the order of their ends.
+    pub(crate) fn stages(&self) -> Vec<Passed> {
+        self.seen().stages.clone()
     }
 
     pub(crate) fn clip(&self, info: &ClipInfo) {
@@ -111,10 +123,16 @@ pub(crate) fn claimed(header: Option<&HeaderValue>, stakes: Option<&StakeTable>)
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) journal: Journal,
-    pub(crate) miner_hotkey: Option<Hotkey>,
+    pub(crate) answerer: Arc<Answerer>,
+    pub(crate) refusals: Refusals,
+}
+
+/// Who answers: the same in the record of each challenge.
+#[derive(Debug)]
+pub(crate) struct Answerer {
+    pub(crate) hotkey: Option<Hotkey>,
     pub(crate) predictor: String,
     pub(crate) image: Option<String>,
-    pub(crate) refusals: Refusals,
 }
 
 impl Recorder {
@@ -130,10 +148,10 @@ impl Recorder {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             address: address.to_string(),
-            hotkey: self.miner_hotkey.map(|hotkey| hotkey.to_string()),
+            hotkey: self.answerer.hotkey.map(|hotkey| hotkey.to_string()),
             netuid: netuid.map(|netuid| netuid.0),
             works_by: vec![works_by],
-            image: self.image.clone(),
+            image: self.answerer.image.clone(),
             daily_budget_micro_usd: None,
             warnings,
         });
@@ -141,7 +159,7 @@ impl Recorder {
 
     /// Records the miner's place on chain, where its hotkey is known.
     pub(crate) fn observer(&self) -> Option<Observer> {
-        Some(Observer::new(self.miner_hotkey?, self.journal.clone()).with_commitment())
+        Some(Observer::new(self.answerer.hotkey?, self.journal.clone()).with_commitment())
     }
 
     /// Records from time to time whom the gate has refused.
@@ -159,45 +177,15 @@ impl Recorder {
     }
 
     /// Begins the record of a challenge; `None` where nobody signed it.
-    pub(crate) fn begin(
-        &self,
-        challenge: &ChallengeRequest,
+    pub(crate) fn begin<'a>(
+        &'a self,
+        challenge: &'a ChallengeRequest,
         wanted: Wanted,
         verified: Option<&Verified>,
-    ) -> Option<Recording<'_>> {
+    ) -> Option<Recording<'a>> {
         let verified = verified?;
-        let (_, dialect) = verified.signature.as_ref()?;
-        let url = |url: &str| (url.len() <= MAX_URL).then(|| url.to_owned());
-        let (mut video_url, mut image_url, mut frames) = (None, None, None);
-        match challenge.subject() {
-            Subject::Video(video) => video_url = url(video),
-            Subject::Picture(image) => image_url = url(image),
-            Subject::Frames(list) => frames = Some(list.len()),
-        }
-        let record = Challenge {
-            challenge_id: bounded(&challenge.challenge_id, MAX_TEXT),
-            // Both are written out by the journal's thread.
-            miner_hotkey: None,
-            sender: None,
-            dialect: Some(dialect.to_string()),
-            mode: wanted.name().to_owned(),
-            video_url,
-            image_url,
-            frames,
-            outcome: Ended::Failed,
-            status: None,
-            reason: None,
-            latency_ms: 0,
-            stages: Vec::new(),
-            clip: None,
-            predictor: self.predictor.clone(),
-            image: self.image.clone(),
-            predictions: None,
-            answer: None,
-            answer_too_large: None,
-        };
-        let (miner, sender) = (self.miner_hotkey, verified.validator);
-        Some(Recording { journal: &self.journal, miner, sender, record })
+        let &(_, dialect) = verified.signature.as_ref()?;
+        Some(Recording { recorder: self, challenge, wanted, sender: verified.validator, dialect })
     }
 }
 
@@ -226,58 +214,90 @@ pub(crate) fn warnings(policy: &Policy, stakes_known: bool) -> Vec<String> {
 /// A challenge that is under way.
 #[derive(Debug)]
 pub(crate) struct Recording<'a> {
-    journal: &'a Journal,
-    miner: Option<Hotkey>,
+    recorder: &'a Recorder,
+    challenge: &'a ChallengeRequest,
+    wanted: Wanted,
     sender: Option<Hotkey>,
-    record: Challenge,
+    dialect: Dialect,
 }
 
 impl Recording<'_> {
-    /// `bytes` is how large the answer was as it was sent. It is written down once more, without its time, by the journal's
-    /// own thread.
-    pub(crate) fn answered(mut self, answer: Answer, bytes: usize, took: Duration, trace: &Trace) {
-        self.record.predictions = match &answer {
-            Answer::Actions(actions) => Some(actions.len()),
-            Answer::Objects(frames) => Some(frames.len()),
-            Answer::Delivery(_) | Answer::Grades(_) => Some(1),
-        };
-        self.record.outcome = Ended::Answered;
-        if bytes > MAX_ANSWER {
-            self.record.answer_too_large = Some(bytes);
-            return self.end(0, took, trace, |_| {});
-        }
-        self.end(bytes, took, trace, move |record| {
-            let text = answer::encode_untimed(&record.challenge_id, &answer);
-            record.answer = RawValue::from_string(text).ok();
+    /// `bytes` is how large the answer was as it was sent. It is written down once more, without its time.
+    pub(crate) fn answered(self, answer: Answer, bytes: usize, took: Duration, trace: &Trace) {
+        let fits = bytes <= MAX_ANSWER;
+        self.end(if fits { bytes } else { 0 }, took, trace, move |record| {
+            record.outcome = Ended::Answered;
+            record.predictions = match &answer {
+                Answer::Actions(actions) => Some(actions.len()),
+                Answer::Objects(frames) => Some(frames.len()),
+                Answer::Delivery(_) | Answer::Grades(_) => Some(1),
+            };
+            if fits {
+                let text = answer::encode_untimed(&record.challenge_id, &answer);
+                record.answer = RawValue::from_string(text).ok();
+            } else {
+                record.answer_too_large = Some(bytes);
+            }
         });
     }
 
-    pub(crate) fn failed(mut self, failure: &Failure, took: Duration, trace: &Trace) {
-        self.record.status = Some(failure.status().as_u16());
-        self.record.reason = Some(bounded(&failure.to_string(), MAX_TEXT));
-        self.end(0, took, trace, |_| {});
+    pub(crate) fn failed(self, failure: &Failure, took: Duration, trace: &Trace) {
+        let (status, reason) = (failure.status().as_u16(), bounded(&failure.to_string(), MAX_TEXT));
+        self.end(0, took, trace, move |record| {
+            record.status = Some(status);
+            record.reason = Some(reason);
+        });
     }
 
-    pub(crate) fn caller_left(mut self, took: Duration, trace: &Trace) {
-        self.record.outcome = Ended::CallerLeft;
-        self.record.reason = Some("the caller left before the answer".to_owned());
-        self.end(0, took, trace, |_| {});
+    pub(crate) fn caller_left(self, took: Duration, trace: &Trace) {
+        self.end(0, took, trace, |record| {
+            record.outcome = Ended::CallerLeft;
+            record.reason = Some("the caller left before the answer".to_owned());
+        });
     }
 
+    /// The record is made by the journal's own thread, out of what is taken along here.
     fn end(
-        mut self,
+        self,
         bytes: usize,
         took: Duration,
         trace: &Trace,
         complete: impl FnOnce(&mut Challenge) + Send + 'static,
     ) {
-        self.record.latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.record.stages = trace.stages();
-        self.record.clip = trace.seen().clip.take();
-        let Self { journal, miner, sender, mut record } = self;
-        journal.record_later(bytes + LEAST, move || {
-            record.miner_hotkey = miner.map(|hotkey| hotkey.to_string());
-            record.sender = sender.map(|hotkey| hotkey.to_string());
+        let Self { recorder, challenge, wanted, sender, dialect } = self;
+        let challenge_id = bounded(&challenge.challenge_id, MAX_TEXT);
+        let url = |url: &str| (url.len() <= MAX_URL).then(|| url.to_owned());
+        let (mut video_url, mut image_url, mut frames) = (None, None, None);
+        match challenge.subject() {
+            Subject::Video(video) => video_url = url(video),
+            Subject::Picture(image) => image_url = url(image),
+            Subject::Frames(list) => frames = Some(list.len()),
+        }
+        let Seen { mut stages, clip } = std::mem::take(&mut *trace.seen());
+        let answerer = Arc::clone(&recorder.answerer);
+        recorder.journal.record_later(bytes + LEAST, move || {
+            stages.sort_by_key(|stage| stage.from_us);
+            let mut record = Challenge {
+                challenge_id,
+                miner_hotkey: answerer.hotkey.map(|hotkey| hotkey.to_string()),
+                sender: sender.map(|hotkey| hotkey.to_string()),
+                dialect: Some(dialect.to_string()),
+                mode: wanted.name().to_owned(),
+                video_url,
+                image_url,
+                frames,
+                outcome: Ended::Failed,
+                status: None,
+                reason: None,
+                latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                stages: stages.into_iter().map(Stage::from).collect(),
+                clip,
+                predictor: answerer.predictor.clone(),
+                image: answerer.image.clone(),
+                predictions: None,
+                answer: None,
+                answer_too_large: None,
+            };
             complete(&mut record);
             record
         });

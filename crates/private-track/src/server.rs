@@ -18,7 +18,7 @@ use crate::admission::Admission;
 use crate::challenge::Solver;
 use crate::config::{Config, ConfigError};
 use crate::metrics::Metrics;
-use crate::record::{Recorder, warnings};
+use crate::record::{Answerer, Recorder, warnings};
 use crate::routes::{Miner, router};
 
 /// Why the server does not start.
@@ -88,8 +88,8 @@ impl Server {
         let recorder = config.journal.as_ref().and_then(Place::open).map(|journal| {
             tracing::info!("Journal: {}", journal.path().display());
             let predictor = config.predictor.name().to_owned();
-            let (miner_hotkey, refusals) = (policy.own_hotkey, Refusals::default());
-            Recorder { journal, miner_hotkey, predictor, image: config.image, refusals }
+            let answerer = Answerer { hotkey: policy.own_hotkey, predictor, image: config.image };
+            Recorder { journal, answerer: Arc::new(answerer), refusals: Refusals::default() }
         });
         let predictor = Arc::new(config.predictor.start().await?);
 

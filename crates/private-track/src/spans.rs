@@ -5,12 +5,9 @@
 
 use std::time::SystemTime;
 
-use crate::record::Trace;
+use adit_journal::SPANS;
 
-/// Target of all spans. Its level is INFO.
-///
-/// A span says itself when it began, as `started_us` (Unix microseconds), and how long it took, as `took_us`.
-pub const SPANS: &str = "spans";
+use crate::record::Trace;
 
 /// What is told of a challenge.
 pub(crate) struct Told<'a> {
@@ -56,7 +53,7 @@ impl Told<'_> {
                 target: SPANS,
                 parent: &root,
                 "stage",
-                otel.name = stage.name.as_str(),
+                otel.name = stage.name,
                 started_us = started.saturating_add(stage.from_us),
                 took_us = stage.took_us,
             );

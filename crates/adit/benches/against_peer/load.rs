@@ -19,6 +19,9 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// How much longer than planned a load may take before it is given up.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// An equal load, as a part of what a server can do at most: busy, but not drowning.
+pub(crate) const EQUAL_LOAD: f64 = 0.6;
+
 /// When requests are sent.
 #[derive(Clone, Copy)]
 pub(crate) enum Pace {

@@ -21,20 +21,16 @@ use adit_keys::Keypair;
 use adit_stand_in::video_host::{Reply, VideoHost};
 use anyhow::{Context as _, Result, ensure};
 
-use challenge::Signer;
+use challenge::{CONNECTIONS, Signer};
 use figures::median;
-use load::Pace;
+use load::{EQUAL_LOAD, Pace};
 use process::{Server, ServerCommand};
 use report::{Measured, Report};
 
-/// Connections that are kept alive.
-const CONNECTIONS: usize = 32;
 /// How long each load lasts, at most.
 const SECONDS: u64 = 8;
 /// Requests signed for a flat-out load; it ends early where they run out.
 const FLAT_OUT: usize = 100_000;
-/// The equal load, as a part of what the peer can do at most: busy, but not drowning.
-const EQUAL_LOAD: f64 = 0.6;
 /// Starts of which the median counts.
 const STARTS: usize = 5;
 /// Runs of `sv --help` of which the median counts.
@@ -66,20 +62,10 @@ async fn compare() -> Result<()> {
         arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         folder: folder.to_owned(),
         port,
-        environment: [
-            ("MINER_PORT", port.to_string()),
-            ("NETUID", "44".to_owned()),
-            ("STAKE_TABLE_FILE", stakes.display().to_string()),
-            ("MIN_STAKE_THRESHOLD", "1000".to_owned()),
-            ("ADIT_HOTKEY", signer.miner.to_string()),
-            ("ADIT_ALLOWED_HOSTS", "127.0.0.1".to_owned()),
-            ("ADIT_PREDICTOR", "baseline".to_owned()),
-            ("ADIT_NONCE_CAPACITY", "4000000".to_owned()),
-            ("ADIT_CONCURRENCY", CONNECTIONS.to_string()),
-            ("ADIT_QUEUE", "1024".to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec(),
+        environment: signer.settings(
+            port,
+            [("NETUID", "44".to_owned()), ("STAKE_TABLE_FILE", stakes.display().to_string())],
+        ),
     };
     let sv = PathBuf::from(env!("CARGO_BIN_EXE_sv"));
     let ours = command(sv.clone(), &["serve"], process::free_port()?);

@@ -133,7 +133,8 @@ impl Server {
         Ok(())
     }
 
-    fn signal(&self, signal: &str) {
+    /// To it and what it started.
+    pub(crate) fn signal(&self, signal: &str) {
         let group = format!("-{}", self.id());
         // Nothing is lost where the group has gone already.
         let _ = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::figures::{median, milliseconds};
-use crate::load::{self, Load, Pace};
+use crate::load::{self, EQUAL_LOAD, Load, Pace};
 use crate::process::Server;
 use crate::report::Report;
 use crate::stage::{Side, Stage};
@@ -21,8 +21,6 @@ const CONNECTIONS: usize = 64;
 const SECONDS: u64 = 5;
 /// Requests signed for a flat-out load; it ends early where they run out.
 const FLAT_OUT: usize = 40_000;
-/// The equal load, as a part of what the peer can do at most: busy, but not drowning.
-const EQUAL_LOAD: f64 = 0.6;
 /// Starts of which the median counts.
 const STARTS: usize = 5;
 

@@ -10,7 +10,7 @@ use adit_stand_in::video_host::{Reply, VideoHost};
 use anyhow::{Context as _, Result, ensure};
 use comfy_table::{Table, presets};
 
-use crate::challenge::Signer;
+use crate::challenge::{CONNECTIONS, Signer};
 use crate::figures::{median, milliseconds, verdict};
 use crate::load::{self, Pace};
 use crate::process::{self, Server, ServerCommand};
@@ -22,7 +22,6 @@ const PER_SECOND: f64 = 120.0;
 const SECONDS: u64 = 8;
 /// Loads with a refresh, and as many without.
 const ROUNDS: usize = 5;
-const CONNECTIONS: usize = 32;
 /// How long a server may take until it has read the stakes.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The validator's place in the metagraph.
@@ -75,25 +74,17 @@ async fn one_load(
     refresh_seconds: u32,
 ) -> Result<(Duration, usize)> {
     let port = process::free_port()?;
+    let more = [
+        ("NETUID", NETUID.to_string()),
+        ("SUBTENSOR_ADDRESS", node.url()),
+        ("ADIT_STAKE_REFRESH_SECONDS", refresh_seconds.to_string()),
+    ];
     let server = Server::start(&ServerCommand {
         program: env!("CARGO_BIN_EXE_sv").into(),
         arguments: vec!["serve".to_owned()],
         folder: folder.to_owned(),
         port,
-        environment: [
-            ("MINER_PORT", port.to_string()),
-            ("NETUID", NETUID.to_string()),
-            ("SUBTENSOR_ADDRESS", node.url()),
-            ("ADIT_STAKE_REFRESH_SECONDS", refresh_seconds.to_string()),
-            ("MIN_STAKE_THRESHOLD", "1000".to_owned()),
-            ("ADIT_HOTKEY", signer.miner.to_string()),
-            ("ADIT_ALLOWED_HOSTS", "127.0.0.1".to_owned()),
-            ("ADIT_PREDICTOR", "baseline".to_owned()),
-            ("ADIT_CONCURRENCY", CONNECTIONS.to_string()),
-            ("ADIT_QUEUE", "1024".to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec(),
+        environment: signer.settings(port, more),
     })?;
     let from = Instant::now();
     // Until the first read, nobody is known.

@@ -1,7 +1,6 @@
 //! `adit dashboard`: the operator's page, and the alerts beside it.
 
 use std::io::{self, IsTerminal as _};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use adit_dashboard::alert::Watch;
 use adit_dashboard::{Config, Connection, Now, Program, Server, Sources, Token};
+use adit_http_server::seen_from_here;
 use adit_settings::{Environment, var};
 use secrecy::ExposeSecret as _;
 
@@ -96,22 +96,9 @@ fn say_where(server: &Server, folder: &std::path::Path) {
         println!("The operator's page: {}", server.login_link());
         println!("Whoever has this address can press its buttons. Ctrl-C ends the page; the miners run on.");
     } else {
-        println!("The operator's page: http://{}/", shown(server.address()));
+        println!("The operator's page: http://{}/", seen_from_here(server.address()));
         println!("`adit dashboard --link` prints the address that opens its buttons.");
     }
-}
-
-/// Where a browser on this host finds what listens everywhere.
-fn shown(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() {
-            [127, 0, 0, 1].into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
-    }
-    address
 }
 
 /// The folder of the journals, absolute.

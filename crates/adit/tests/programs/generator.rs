@@ -13,7 +13,7 @@ use adit_journal::record::{Rehearsed, TaskStep};
 use adit_journal::{Find, GENERATIVE, Reader};
 use adit_keys::Keypair;
 use adit_provenance::TrustAnchors;
-use adit_provenance::signing::Authority;
+use adit_provenance::signing::{Authority, Claim};
 use adit_stand_in::local_chain::LocalChain;
 use adit_stand_in::media::{MP4, PNG};
 use adit_stand_in::providers::{Call, Fault, Providers, Service};
@@ -33,8 +33,9 @@ const PUBLISHED: &str = "203.0.113.44";
 pub(crate) struct Desk {
     folder: tempfile::TempDir,
     vouched: String,
+    authority: Authority,
     providers: Providers,
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
 }
 
 impl Desk {
@@ -49,13 +50,20 @@ impl Desk {
         let vouched = format!("own.pem@{}", own.iter().next().unwrap().fingerprint);
         let runtime = Runtime::new().unwrap();
         let providers = runtime.block_on(Providers::start(PNG, MP4)).unwrap();
-        let desk = Self { folder, vouched, providers, runtime };
+        let desk = Self { folder, vouched, authority, providers, runtime };
         desk.wallet("default", hotkey);
         desk
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// From now on the paid services' media are signed.
+    pub(crate) fn sign_media(&self) {
+        let signer = self.authority.signer("OpenAI").unwrap();
+        let signed = |file| signer.sign_bytes(&Claim::now("model"), file).unwrap();
+        self.providers.make(signed(PNG), signed(MP4));
     }
 
     fn wallet(&self, name: &str, uri: &str) {
@@ -94,7 +102,7 @@ impl Desk {
     }
 
     /// A miner that listens.
-    fn serve(&self, change: impl FnOnce(&mut Command)) -> Miner {
+    pub(crate) fn serve(&self, change: impl FnOnce(&mut Command)) -> Miner {
         let mut command = self.gascli(&["serve"]);
         change(&mut command);
         Miner::listening(command)
@@ -118,8 +126,16 @@ impl Desk {
         examine(&mut command)
     }
 
-    fn database(&self) -> Address {
-        Address::Sqlite(self.path("media/.gen_miner_state/tasks.db"))
+    /// The miner's tasks, while none of its miners runs.
+    pub(crate) async fn tasks(&self) -> Store {
+        let config = Config {
+            database: Address::Sqlite(self.path("media/.gen_miner_state/tasks.db")),
+            output_dir: self.path("media"),
+            queue: 10,
+            daily_budget: None,
+            journal: None,
+        };
+        Store::open(config).await.unwrap()
     }
 }
 
@@ -480,14 +496,7 @@ fn dead_letters_are_shown_and_sent_again() {
     assert!(none.status.code() == Some(1) && shown(&none).contains("once `gascli generator serve` has run"));
 
     let (dead, waiting) = desk.runtime.block_on(async {
-        let store = Store::open(Config {
-            database: desk.database(),
-            output_dir: desk.path("media"),
-            queue: 10,
-            daily_budget: None,
-            journal: None,
-        });
-        let store = store.await.unwrap();
+        let store = desk.tasks().await;
         let validator = Keypair::from_seed(&[7; 32]).hotkey().to_string();
         let request = || Request {
             prompt: "a lighthouse".to_owned(),

@@ -8,18 +8,21 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use adit_auth::{Dialect, Spelling, sign_headers, unix_nanos};
+use adit_generative::Modality;
+use adit_generative::task::Request;
 use adit_http_server::ClipHost;
 use adit_keys::{Hotkey, Keypair};
 use adit_synthetic::{Match, MatchFormat};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
+use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode as SpanStatus};
 use prost::Message as _;
 
+use crate::generator::Desk;
 use crate::process::{Miner, PATIENCE};
 
 const MINER: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -102,6 +105,10 @@ fn attributes(of: &[KeyValue]) -> BTreeMap<String, String> {
     of.iter().map(|pair| (pair.key.clone(), text(pair))).collect()
 }
 
+fn failed(span: &Span) -> bool {
+    span.status.as_ref().is_some_and(|status| status.code() == SpanStatus::Error)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_challenge_is_a_span_with_a_child_for_each_stage() {
     let collector = Collector::start().await;
@@ -143,7 +150,6 @@ async fn a_challenge_is_a_span_with_a_child_for_each_stage() {
     };
     assert_eq!(attributes(&good.attributes), expected("good", "answered", "200"));
     assert_eq!(attributes(&bad.attributes), expected("bad", "media_failed", "500"));
-    let failed = |span: &Span| span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error);
     assert_eq!((failed(good), failed(bad)), (false, true));
 
     for (root, stages) in [
@@ -181,6 +187,87 @@ async fn a_challenge_is_a_span_with_a_child_for_each_stage() {
         miner.started_with.iter().chain(&log).filter(|line| line.contains("challenge=")).collect();
     assert_eq!(of_challenges.len(), 4, "{log:#?}");
     assert!(log.iter().all(|line| !line.contains("hush") && !line.contains("span")), "{log:#?}");
+}
+
+/// Two tasks that another process took on: one that is delivered, one whose picture the validator refuses.
+#[test]
+fn a_task_is_one_trace_with_a_child_for_each_step() {
+    let desk = Desk::new("//Miner//hot");
+    desk.sign_media();
+    let collector = desk.runtime.block_on(Collector::start());
+    let webhook = desk.runtime.block_on(async {
+        let refuse = async || (StatusCode::BAD_REQUEST, "Missing task-id header");
+        let router = Router::new()
+            .route("/takes", post(async || "Binary content received"))
+            .route("/refuses", post(refuse));
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async { axum::serve(listener, router).await });
+        address
+    });
+    let validator = Keypair::generate().hotkey().to_string();
+    let [good, bad] = desk.runtime.block_on(async {
+        let store = desk.tasks().await;
+        let accept = async |path: &str| {
+            let request = Request {
+                prompt: "a lighthouse".to_owned(),
+                parameters: serde_json::Value::Null,
+                webhook_url: format!("http://{webhook}/{path}?token=hidden"),
+            };
+            store.accept(Modality::Image, validator.clone(), request, None).await.unwrap().id
+        };
+        let tasks = [accept("takes").await, accept("refuses").await];
+        store.close().await.unwrap();
+        tasks
+    });
+    let mut miner = desk.serve(|command| {
+        command
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", collector.address))
+            .env("OTEL_BSP_SCHEDULE_DELAY", "100");
+    });
+    let deadline = Instant::now() + PATIENCE;
+    while collector.spans().iter().filter(|span| span.name == "task").count() < 2 {
+        assert!(Instant::now() < deadline, "{:#?}", collector.spans());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(miner.terminate().0, Some(0));
+
+    let spans = collector.spans();
+    for (task, outcome) in [(good, "delivered"), (bad, "refused")] {
+        let of_task: Vec<&Span> = spans.iter().filter(|span| span.trace_id == task.as_bytes()).collect();
+        let roots: Vec<&Span> =
+            of_task.iter().copied().filter(|span| span.parent_span_id.is_empty()).collect();
+        assert_eq!(roots.len(), 1, "{spans:#?}");
+        let root = roots[0];
+        let id = task.to_string();
+        let expected = [
+            ("task.id", id.as_str()),
+            ("modality", "image"),
+            ("validator", &validator),
+            ("service", "openrouter"),
+            ("outcome", outcome),
+            ("attempts", "1"),
+            ("deliveries", "1"),
+        ];
+        let mut said = attributes(&root.attributes);
+        assert!(said.remove("model").is_some_and(|model| !model.is_empty()), "{root:#?}");
+        assert!(said.remove("cost_micro_usd").is_some_and(|cost| cost != "0"), "{root:#?}");
+        assert_eq!(said, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        assert_eq!(failed(root), outcome != "delivered");
+
+        let mut children: Vec<&Span> =
+            of_task.into_iter().filter(|span| span.parent_span_id == root.span_id).collect();
+        children.sort_by_key(|child| child.end_time_unix_nano);
+        let names: Vec<_> = children.iter().map(|child| child.name.as_str()).collect();
+        assert_eq!(names, ["call", "fetched", "checked", "try", "answered"]);
+        let answer = if outcome == "delivered" { "acknowledged" } else { "refused" };
+        assert_eq!(attributes(&children[4].attributes)["answer"], answer);
+        let failures: Vec<_> = children.iter().map(|child| failed(child)).collect();
+        assert_eq!(failures, [false, false, false, false, outcome != "delivered"]);
+        assert!(children.iter().all(|child| child.start_time_unix_nano >= root.start_time_unix_nano));
+    }
+    let told = format!("{spans:?}");
+    assert!(!told.contains("hidden") && !told.contains("lighthouse"), "{told}");
 }
 
 /// What a miner does whose collector is `collector`: it answers, says what is wrong once, and stops in time.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use adit_http_server::seen_from_here;
 use adit_journal::record::{Challenge, Rehearsed, SpotChecked, Started};
 use adit_journal::{Entry, Find};
 use axum::extract::{Path, State};
@@ -251,7 +252,7 @@ pub(crate) async fn rehearse(State(shared): State<Shared>, Path(id): Path<String
     let Some(address) = started.and_then(|started| started.address.parse::<SocketAddr>().ok()) else {
         return missing(&visit, "No miner has said where it listens: start it first.");
     };
-    let miner = format!("http://{}", own(address));
+    let miner = format!("http://{}", seen_from_here(address));
     let id = id.to_string();
     let arguments = ["rehearse", &url, "--miner", &miner, "--of", &id];
     let mut ended = shared.run("sv", &arguments).await;
@@ -261,16 +262,4 @@ pub(crate) async fn rehearse(State(shared): State<Shared>, Path(id): Path<String
         ended.printed = ended.printed.replace(&url, &text::url(&url));
     }
     told(&visit, &back, &ended)
-}
-
-/// One that listens everywhere is asked here.
-fn own(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() {
-            std::net::Ipv4Addr::LOCALHOST.into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
-    }
-    address
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use adit_http_server::seen_from_here;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
@@ -76,12 +77,7 @@ impl Token {
     /// The address that makes a browser the operator's, of a page that listens there.
     #[must_use]
     pub fn link(&self, listen: SocketAddr) -> String {
-        let mut address = listen;
-        if address.ip().is_unspecified() {
-            let local: IpAddr =
-                if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
-            address.set_ip(local);
-        }
+        let address = seen_from_here(listen);
         format!("http://{address}/?token={}", self.0)
     }
 

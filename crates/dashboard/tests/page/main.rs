@@ -5,7 +5,6 @@
 mod access;
 mod actions;
 mod live;
-mod look;
 mod media;
 mod now;
 mod support;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use adit_dashboard::alert::Alert;
 use adit_dashboard::{Alerts, Config, Program, Server, Sources, Token};
+use adit_http_server::seen_from_here;
 use adit_journal::{Journal, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -129,11 +130,7 @@ impl Site {
         headers: &[(&str, &str)],
         close: bool,
     ) -> TcpStream {
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            address.set_ip([127, 0, 0, 1].into());
-        }
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = TcpStream::connect(seen_from_here(self.address)).await.unwrap();
         let mut request = format!("{method} {path} HTTP/1.1\r\n");
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");

@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::database::{Address, Database};
 use super::error::StoreError;
 use super::machine::{Day, Event, Job, State, Task, TaskId, UnixMs};
-use super::steps::Steps;
+use super::steps::{Step, Steps};
 use super::{row, schema};
 use crate::{Modality, Usd};
 
@@ -147,7 +147,7 @@ impl Ledger {
         task.apply(Event::Redeliver, self.now())?;
         row::update(&mut transaction, &task, claim + 1, None).await?;
         self.database.commit(transaction).await?;
-        self.steps.happened(Event::Redeliver.step(), None, None, &before, &task);
+        self.steps.happened(Step { name: Event::Redeliver.step(), ..Step::default() }, &before, &task);
         Ok(task)
     }
 }

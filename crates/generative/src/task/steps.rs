@@ -1,15 +1,31 @@
-//! What the journal holds of tasks: each step that is in the database, told when it is there.
+//! What is told of tasks: each step that is in the database, when it is there. To the journal, and as spans to whoever
+//! collects them.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use adit_journal::Journal;
 use adit_journal::record::{MAX_TEXT, TaskMedia, TaskStep, bounded};
 use url::Url;
 
-use super::machine::{State, Task};
+use super::machine::{State, Task, UnixMs};
 use super::output::OutputDir;
+use super::spans;
 
-/// Records steps, where there is a journal.
+/// A step of a task.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    /// As [`Event::step`](super::Event::step) has it.
+    pub(super) name: &'static str,
+    /// How a delivery went.
+    pub(super) answer: Option<&'static str>,
+    /// What the C2PA check said.
+    pub(super) verdict: Option<String>,
+    /// When a worker was at it; `None` where it came about by itself.
+    pub(super) worked: Option<Range<UnixMs>>,
+}
+
+/// Tells of steps.
 #[derive(Debug, Clone)]
 pub(super) struct Steps {
     journal: Option<Journal>,
@@ -32,28 +48,27 @@ impl Steps {
             prompt: Some(bounded(&task.request.prompt, MAX_TEXT)),
             parameters: (!parameters.is_null()).then(|| bounded(&parameters.to_string(), MAX_TEXT)),
             webhook_host: url.as_ref().and_then(Url::host_str).map(|host| bounded(host, MAX_TEXT)),
-            ..step("accepted", &new, &new)
+            ..record("accepted", &new, &new)
         });
         if task.state != State::Accepted {
-            journal.record(&step("given_up", &new, task));
+            journal.record(&record("given_up", &new, task));
         }
     }
 
-    /// An event, by [`Event::step`](super::Event::step), that made the one of the other; `answer` is how a delivery went.
-    pub(super) fn happened(
-        &self,
-        name: &str,
-        answer: Option<&str>,
-        verdict: Option<String>,
-        before: &Task,
-        after: &Task,
-    ) {
+    /// A step that made the one of the other.
+    pub(super) fn happened(&self, step: Step, before: &Task, after: &Task) {
+        if let Some(worked) = &step.worked {
+            spans::of_step(&step, worked, after);
+        }
+        if before.state != after.state {
+            spans::of_task(after);
+        }
         let Some(journal) = &self.journal else { return };
         journal.record(&TaskStep {
             media: self.media(after),
-            answer: answer.map(str::to_owned),
-            verdict: verdict.map(|verdict| bounded(&verdict, MAX_TEXT)),
-            ..step(name, before, after)
+            answer: step.answer.map(str::to_owned),
+            verdict: step.verdict.map(|verdict| bounded(&verdict, MAX_TEXT)),
+            ..record(step.name, before, after)
         });
     }
 
@@ -71,7 +86,7 @@ impl Steps {
 }
 
 /// A step without what only some have.
-pub(super) fn step(name: &str, before: &Task, after: &Task) -> TaskStep {
+pub(super) fn record(name: &str, before: &Task, after: &Task) -> TaskStep {
     let note = match name {
         "given_up" => &after.failure,
         "retry" | "doubt" | "postponed" | "answered" | "expired" => &after.note,

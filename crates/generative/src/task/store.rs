@@ -20,9 +20,9 @@ use super::database::{Address, Database, within};
 use super::error::StoreError;
 use super::hosts::{BEAT, Watch};
 use super::ledger::{self, Ledger, find};
-use super::machine::{Event, HORIZON_MS, Request, State, Task, TaskId};
+use super::machine::{Event, HORIZON_MS, Request, State, Task, TaskId, UnixMs};
 use super::output::OutputDir;
-use super::steps::Steps;
+use super::steps::{Step, Steps};
 use super::{media, row, schema};
 use crate::{Modality, Usd};
 
@@ -85,6 +85,8 @@ pub struct Claim {
     task: Task,
     number: i64,
     is_held: bool,
+    /// When it was claimed, or last changed through this claim.
+    since: UnixMs,
     verdict: Option<String>,
     let_go: mpsc::UnboundedSender<(TaskId, i64)>,
 }
@@ -331,7 +333,8 @@ impl Store {
             .bind(self.inner.host.clone())
             .execute(connection)
             .await?;
-        Ok(Claim { task, number, is_held: true, verdict: None, let_go: self.let_go.clone() })
+        let since = self.inner.ledger.now();
+        Ok(Claim { task, number, is_held: true, since, verdict: None, let_go: self.let_go.clone() })
     }
 
     /// Begins a paid call: its price is taken from the day's budget, and both are on the disk before this returns.
@@ -409,7 +412,10 @@ impl Store {
             media::forget(&mut transaction, task.id).await?;
         }
         database.commit(transaction).await?;
-        inner.ledger.steps.happened(step, answer, claim.verdict.take(), &before, &task);
+        let now = inner.ledger.now();
+        let worked = Some(std::mem::replace(&mut claim.since, now)..now);
+        let step = Step { name: step, answer, verdict: claim.verdict.take(), worked };
+        inner.ledger.steps.happened(step, &before, &task);
         if let Some(answer) = answer {
             let mut deliveries = inner.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
             *deliveries.entry(answer).or_default() += 1;
@@ -537,7 +543,11 @@ impl Inner {
         }
         database.commit(transaction).await?;
         for (before, task) in &orphaned {
-            self.ledger.steps.happened(Event::Orphaned.step(), None, None, before, task);
+            self.ledger.steps.happened(
+                Step { name: Event::Orphaned.step(), ..Step::default() },
+                before,
+                task,
+            );
         }
         self.changed();
         Ok(())
@@ -553,7 +563,11 @@ impl Inner {
             task.apply(Event::Orphaned, self.ledger.now())?;
             row::update(&mut transaction, &task, number + 1, None).await?;
             database.commit(transaction).await?;
-            self.ledger.steps.happened(Event::Orphaned.step(), None, None, &before, &task);
+            self.ledger.steps.happened(
+                Step { name: Event::Orphaned.step(), ..Step::default() },
+                &before,
+                &task,
+            );
             self.changed();
         }
         Ok(())

@@ -1,12 +1,13 @@
 //! The routes of a chute: what is answered to whom.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adit_http_server::answer::{self, detail, json_text};
+use adit_http_server::seen_from_here;
 use adit_media::{ClipFile, Media, MediaError, PictureSource};
 use adit_predictor::{Answer, Image, ImageStream, PredictError, Predictor, Subject, Task, Wanted};
 use axum::Router;
@@ -69,10 +70,7 @@ enum Failure {
 
 /// The base of a chute's URLs for a client on this machine.
 pub(super) fn url_of(address: SocketAddr) -> String {
-    match address.ip() {
-        ip if ip.is_unspecified() => format!("http://{}:{}", Ipv4Addr::LOCALHOST, address.port()),
-        _ => format!("http://{address}"),
-    }
+    format!("http://{}", seen_from_here(address))
 }
 
 pub(super) fn router(chute: Arc<Chute>) -> Router {

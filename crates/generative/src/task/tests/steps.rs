@@ -4,7 +4,7 @@ use adit_journal::record::TaskStep;
 use adit_journal::{Find, Journal, Limits, Reader};
 use proptest::prelude::*;
 
-use super::super::steps::step;
+use super::super::steps::record;
 use super::machine::event;
 use super::*;
 
@@ -158,7 +158,7 @@ proptest! {
             let before = task.clone();
             let name = event.step();
             if task.apply(event, now).is_ok() {
-                let step = step(name, &before, &task);
+                let step = record(name, &before, &task);
                 told += step.spent_micro_usd;
                 prop_assert_eq!(step.cost_micro_usd, task.cost().0);
             }
