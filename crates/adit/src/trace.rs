@@ -2,8 +2,8 @@
 //! the workspace's one HTTP client.
 //!
 //! The libraries tell of what has ended in `tracing` spans of one target, with the times that they took themselves
-//! ([`SPANS`]). So a span is whole when it closes, and is handed to a bounded queue, which drops what
-//! does not fit. A thread of the SDK's empties it.
+//! ([`SPANS`]). So a span is whole when it closes, and is handed to a bounded queue, which drops what does not fit. A
+//! thread of the SDK's empties it.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -222,6 +222,7 @@ struct Spans {
 }
 
 /// What a span says of itself, until it closes.
+#[derive(Default)]
 struct Fields {
     name: Cow<'static, str>,
     started_us: u64,
@@ -310,17 +311,7 @@ where
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut fields = Fields {
-            name: span.name().into(),
-            started_us: 0,
-            took_us: 0,
-            failed: false,
-            trace_id: None,
-            span_id: None,
-            parent_id: None,
-            attributes: Vec::new(),
-            children: Vec::new(),
-        };
+        let mut fields = Fields { name: span.name().into(), ..Fields::default() };
         attributes.record(&mut fields);
         span.extensions_mut().insert(fields);
     }

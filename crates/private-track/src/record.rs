@@ -256,7 +256,7 @@ impl Recording<'_> {
         });
     }
 
-    /// The record is made by the journal's own thread, out of what is taken along here.
+    /// The record is made by the journal's own thread, out of what is taken along here. The trace is empty after it.
     fn end(
         self,
         bytes: usize,

@@ -44,7 +44,8 @@ fn serve(env: &Environment, args: &ServePage) -> Result<ExitCode, Failure> {
     let rules = alerts::rules(env)?;
     let webhook = alerts::webhook(env, &rules)?;
     let anchors = alerts::anchors(env);
-    let program = Program::new(std::env::current_exe()?);
+    let public = var::ALL.iter().filter(|var| !var.secret).flat_map(|var| var.names());
+    let program = Program::new(std::env::current_exe()?, public);
     block_on(async {
         let stop = told_to_stop()?;
         let sources = Sources::new(folder.clone());

@@ -20,6 +20,7 @@ const AT_ONCE: usize = 2;
 #[derive(Debug, Clone)]
 pub struct Program {
     path: PathBuf,
+    settings: Arc<[&'static str]>,
     places: Arc<Semaphore>,
 }
 
@@ -59,16 +60,18 @@ pub(crate) enum RunError {
 }
 
 impl Program {
-    /// By the path of `adit` itself; `sv` and `gascli` are taken from beside it.
+    /// By the path of `adit` itself; `sv` and `gascli` are taken from beside it. Of our environment they get PATH, HOME,
+    /// LANG and these `settings`, none of which is a secret: those they read from `.env` by themselves.
     #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, places: Arc::new(Semaphore::new(AT_ONCE)) }
+    pub fn new(path: PathBuf, settings: impl IntoIterator<Item = &'static str>) -> Self {
+        let settings = settings.into_iter().collect();
+        Self { path, settings, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// `adit` itself.
     pub(crate) async fn adit(&self, arguments: &[&str], limit: Duration) -> Result<Ended, RunError> {
         // What a page shows is not held up by what buttons started.
-        run(&self.path, "adit", arguments, limit).await
+        self.run(&self.path, "adit", arguments, limit).await
     }
 
     /// One that stands beside it.
@@ -80,7 +83,63 @@ impl Program {
     ) -> Result<Ended, RunError> {
         let _place = self.places.try_acquire().map_err(|_| RunError::Busy)?;
         let path = self.path.parent().unwrap_or(Path::new("")).join(name);
-        run(&path, name, arguments, limit).await
+        self.run(&path, name, arguments, limit).await
+    }
+
+    async fn run(
+        &self,
+        path: &Path,
+        name: &str,
+        arguments: &[&str],
+        limit: Duration,
+    ) -> Result<Ended, RunError> {
+        let mut command = Command::new(path);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment(std::env::vars_os()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child =
+            command.spawn().map_err(|source| RunError::Start { path: path.to_owned(), source })?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let mut group = Group(pid);
+        let output = Output::default();
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let ending = async {
+            let (status, (), ()) = tokio::join!(child.wait(), output.keep(stdout), output.keep(stderr));
+            status
+        };
+        let how = match tokio::time::timeout(limit, ending).await {
+            Ok(Ok(status)) if status.success() => How::Well,
+            Ok(Ok(status)) => status.code().map_or(How::Killed, How::Code),
+            Ok(Err(_)) => How::Killed,
+            Err(_) => How::TooLong(limit),
+        };
+        if !matches!(how, How::TooLong(_)) {
+            // It is gone, and its number may be another's.
+            group.0 = None;
+        }
+        drop(group);
+        let (printed, cut) = output.text();
+        let command = std::iter::once(name).chain(arguments.iter().copied()).collect::<Vec<_>>().join(" ");
+        Ok(Ended { command, how, printed, cut })
+    }
+
+    /// What a child gets of ours.
+    fn environment(
+        &self,
+        own: impl Iterator<Item = (OsString, OsString)>,
+    ) -> impl Iterator<Item = (OsString, OsString)> {
+        own.filter(|(name, _)| {
+            name.to_str()
+                .is_some_and(|name| matches!(name, "PATH" | "HOME" | "LANG") || self.settings.contains(&name))
+        })
+        // What it prints is shown on a page.
+        .chain([("NO_COLOR".into(), "1".into())])
     }
 }
 
@@ -93,54 +152,6 @@ impl Drop for Group {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
-}
-
-async fn run(path: &Path, name: &str, arguments: &[&str], limit: Duration) -> Result<Ended, RunError> {
-    let mut command = Command::new(path);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(environment(std::env::vars_os()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut child = command.spawn().map_err(|source| RunError::Start { path: path.to_owned(), source })?;
-    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    let mut group = Group(pid);
-    let output = Output::default();
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let ending = async {
-        let (status, (), ()) = tokio::join!(child.wait(), output.keep(stdout), output.keep(stderr));
-        status
-    };
-    let how = match tokio::time::timeout(limit, ending).await {
-        Ok(Ok(status)) if status.success() => How::Well,
-        Ok(Ok(status)) => status.code().map_or(How::Killed, How::Code),
-        Ok(Err(_)) => How::Killed,
-        Err(_) => How::TooLong(limit),
-    };
-    if !matches!(how, How::TooLong(_)) {
-        // It is gone, and its number may be another's.
-        group.0 = None;
-    }
-    drop(group);
-    let (printed, cut) = output.text();
-    let command = std::iter::once(name).chain(arguments.iter().copied()).collect::<Vec<_>>().join(" ");
-    Ok(Ended { command, how, printed, cut })
-}
-
-/// What a child gets of ours. It reads its settings from `.env` by itself.
-fn environment(
-    own: impl Iterator<Item = (OsString, OsString)>,
-) -> impl Iterator<Item = (OsString, OsString)> {
-    own.filter(|(name, _)| {
-        name.to_str()
-            .is_some_and(|name| matches!(name, "PATH" | "HOME" | "LANG") || name.starts_with("ADIT_"))
-    })
-    // What it prints is shown on a page.
-    .chain([("NO_COLOR".into(), "1".into())])
 }
 
 /// What both outputs said, in the order in which it was read.
@@ -200,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn what_it_prints_is_kept_up_to_a_limit() {
         let (_folder, path) = script("head -c 200000 /dev/zero | tr '\\0' x; exit 3");
-        let ended = Program::new(path).adit(&["a"], LONG).await.unwrap();
+        let ended = Program::new(path, []).adit(&["a"], LONG).await.unwrap();
         assert_eq!((ended.how, ended.printed.len(), ended.cut), (How::Code(3), OUTPUT, true));
         assert_eq!(ended.command, "adit a");
     }
@@ -208,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_takes_too_long_is_killed_with_what_it_started() {
         let (folder, path) = script("sleep 600 & echo $! > \"$(dirname \"$0\")/pid\"; wait");
-        let program = Program::new(path);
+        let program = Program::new(path, []);
         let ended = program.adit(&[], Duration::from_secs(1)).await.unwrap();
         assert_eq!(ended.how, How::TooLong(Duration::from_secs(1)));
         let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
@@ -229,7 +240,7 @@ mod tests {
     async fn no_more_than_two_run_at_once() {
         let (folder, path) = script("sleep 600");
         std::fs::copy(&path, folder.path().join("sv")).unwrap();
-        let program = Program::new(path);
+        let program = Program::new(path, []);
         let one = |limit| program.beside("sv", &[], limit);
         let mut two = Box::pin(async { tokio::join!(one(LONG), one(LONG)) });
         assert!(futures_util::poll!(&mut two).is_pending());
@@ -237,10 +248,11 @@ mod tests {
     }
 
     #[test]
-    fn a_child_gets_no_setting_of_others() {
-        let own = [("PATH", "p"), ("AWS_SECRET", "s"), ("ADIT_DATA_DIR", "d"), ("HOTKEY", "k")];
+    fn a_child_gets_no_setting_of_others_and_no_secret() {
+        let own = [("PATH", "p"), ("AWS_SECRET", "s"), ("ADIT_DATA_DIR", "d"), ("ADIT_ALERT_WEBHOOK", "w")];
         let own = own.into_iter().map(|(name, value)| (name.into(), value.into()));
-        let names: Vec<_> = environment(own).map(|(name, _)| name).collect();
+        let program = Program::new(PathBuf::new(), ["ADIT_DATA_DIR", "BT_NETUID"]);
+        let names: Vec<_> = program.environment(own).map(|(name, _)| name).collect();
         assert_eq!(names, ["PATH", "ADIT_DATA_DIR", "NO_COLOR"]);
     }
 

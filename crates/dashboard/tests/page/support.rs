@@ -52,7 +52,7 @@ impl Site {
             listen: setup.listen.parse().unwrap(),
             token: Token::given(TOKEN).unwrap(),
             sources: Sources::new(folder.path().to_owned()),
-            program: Program::new(folder.path().join("bin/adit")),
+            program: Program::new(folder.path().join("bin/adit"), []),
             alerts,
             idle: setup.idle,
         };

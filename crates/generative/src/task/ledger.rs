@@ -147,7 +147,7 @@ impl Ledger {
         task.apply(Event::Redeliver, self.now())?;
         row::update(&mut transaction, &task, claim + 1, None).await?;
         self.database.commit(transaction).await?;
-        self.steps.happened(Step { name: Event::Redeliver.step(), ..Step::default() }, &before, &task);
+        self.steps.happened(Step::by_itself(Event::Redeliver.step()), &before, &task);
         Ok(task)
     }
 }

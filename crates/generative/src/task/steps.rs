@@ -13,7 +13,7 @@ use super::output::OutputDir;
 use super::spans;
 
 /// A step of a task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Step {
     /// As [`Event::step`](super::Event::step) has it.
     pub(super) name: &'static str,
@@ -23,6 +23,13 @@ pub(super) struct Step {
     pub(super) verdict: Option<String>,
     /// When a worker was at it; `None` where it came about by itself.
     pub(super) worked: Option<Range<UnixMs>>,
+}
+
+impl Step {
+    /// One that nobody's work led to.
+    pub(super) fn by_itself(name: &'static str) -> Self {
+        Self { name, answer: None, verdict: None, worked: None }
+    }
 }
 
 /// Tells of steps.

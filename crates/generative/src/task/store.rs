@@ -543,11 +543,7 @@ impl Inner {
         }
         database.commit(transaction).await?;
         for (before, task) in &orphaned {
-            self.ledger.steps.happened(
-                Step { name: Event::Orphaned.step(), ..Step::default() },
-                before,
-                task,
-            );
+            self.ledger.steps.happened(Step::by_itself(Event::Orphaned.step()), before, task);
         }
         self.changed();
         Ok(())
@@ -563,11 +559,7 @@ impl Inner {
             task.apply(Event::Orphaned, self.ledger.now())?;
             row::update(&mut transaction, &task, number + 1, None).await?;
             database.commit(transaction).await?;
-            self.ledger.steps.happened(
-                Step { name: Event::Orphaned.step(), ..Step::default() },
-                &before,
-                &task,
-            );
+            self.ledger.steps.happened(Step::by_itself(Event::Orphaned.step()), &before, &task);
             self.changed();
         }
         Ok(())
