@@ -165,6 +165,7 @@ fn figures(text: &str) -> BTreeMap<String, f64> {
 impl Now {
     /// Looks: at the journals, and at each miner that should be running.
     pub async fn look(sources: &Arc<Sources>, connection: &Connection) -> Self {
+        sources.ask();
         let at_ms = unix_ms(SystemTime::now());
         let one = async |miner| {
             let read = sources.read(miner, move |reader| MinerNow::read(miner, reader, at_ms)).await;

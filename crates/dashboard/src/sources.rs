@@ -1,5 +1,6 @@
 //! Where everything is read from: a journal a miner, in one folder.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,17 +70,36 @@ pub enum SourceError {
 }
 
 /// The journals of one data folder. They are opened when they are first asked, and again when another file is there.
-#[derive(Debug)]
 pub struct Sources {
     folder: PathBuf,
     readers: [Mutex<Option<Reader>>; 3],
+    ask: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 impl Sources {
     /// Those in this folder (`ADIT_DATA_DIR`), which need not be there yet.
     #[must_use]
     pub fn new(folder: PathBuf) -> Arc<Self> {
-        Arc::new(Self { folder, readers: [const { Mutex::new(None) }; 3] })
+        Arc::new(Self { folder, readers: [const { Mutex::new(None) }; 3], ask: None })
+    }
+
+    /// The same. `ask` is called each time that somebody looks, about once a second, and has what is recorded elsewhere brought
+    /// here. It must not wait for that.
+    #[must_use]
+    pub fn asking(folder: PathBuf, ask: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { folder, readers: [const { Mutex::new(None) }; 3], ask: Some(Box::new(ask)) })
+    }
+
+    pub(crate) fn ask(&self) {
+        if let Some(ask) = &self.ask {
+            ask();
+        }
     }
 
     /// The data folder.

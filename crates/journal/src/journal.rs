@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::database::OpenError;
-use crate::entry::MAX_LINE;
-use crate::record::{ClockJumped, Facets, Record};
+use crate::entry::{Entry, MAX_LINE};
+use crate::record::{self, ClockJumped, Facets, Record};
 use crate::writer::{Line, Waiting, Writer};
 
 /// Entries that wait for the writer, and the bytes of their fields together.
@@ -152,6 +152,12 @@ impl Journal {
                 self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Records an entry of another journal, with its time and a number of its own. `false` where it is of a kind that is not
+    /// known here: a newer program wrote it.
+    pub fn copy(&self, entry: &Entry) -> bool {
+        record::copy(self, entry)
     }
 
     fn record_by<R: Record>(&self, record: &R, wall: SystemTime, steady: Duration) {
@@ -386,6 +392,27 @@ mod tests {
         drop(journal);
         assert!(Reader::open(&path).unwrap().newest("damaged").unwrap().is_some());
         assert_eq!(numbers(&path), [1]);
+    }
+
+    #[test]
+    fn what_was_recorded_elsewhere_is_copied_with_its_time_and_its_digits() {
+        let (_folder, path) = folder();
+        let from = Journal::open(&path, Limits::default()).unwrap();
+        from.record_at(5, &Stopped { reason: Some("the disk".to_owned()) });
+        from.record_at(7, &event(3));
+        drop(from);
+        let entries = Reader::open(&path).unwrap().after(0, 10).unwrap();
+        let copied = path.with_file_name("copy.sqlite");
+        let to = Journal::open(&copied, Limits::default()).unwrap();
+        assert!(entries.iter().all(|entry| to.copy(entry)));
+        assert!(!to.copy(&Entry { event: "of a newer program".to_owned(), ..entries[0].clone() }));
+        drop(to);
+        let lines = |entries: &[Entry]| entries.iter().map(|one| one.to_line().unwrap()).collect::<Vec<_>>();
+        let reader = Reader::open(&copied).unwrap();
+        assert_eq!(lines(&reader.after(0, 10).unwrap()), lines(&entries));
+        assert_eq!(lines(&reader.after(1, 10).unwrap()), lines(&entries[1..]));
+        assert_eq!(lines(&reader.after(0, 1).unwrap()), lines(&entries[..1]));
+        assert_eq!(reader.tallies("clock", 0).unwrap().len(), 1);
     }
 
     #[test]

@@ -247,6 +247,20 @@ impl Reader {
         found.map(Option::flatten).map_err(|error| self.error(error))
     }
 
+    /// Entries of all kinds that were recorded after the one of this number, the oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn after(&self, id: i64, limit: u32) -> Result<Vec<Entry>, ReadError> {
+        let query = format!("SELECT {COLUMNS} FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2");
+        let found = || {
+            let mut statement = self.connection.prepare_cached(&query)?;
+            let rows = statement.query_map((id, limit), entry)?;
+            rows.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()
+        };
+        found().map_err(|error| self.error(error))
+    }
+
     /// The newest entry of an event.
     ///
     /// # Errors

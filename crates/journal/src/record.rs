@@ -13,10 +13,32 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::{Entry, Journal};
+
 pub use challenge::{Challenge, Clip, Ended, MAX_TEXT, Refused, Stage};
 pub use command::{Pushed, Rehearsed, SpotChecked};
 pub use miner::{Chain, ClockJumped, Damaged, Started, Stopped};
 pub use task::{TaskMedia, TaskStep};
+
+macro_rules! records {
+    ($($record:ident),+ $(,)?) => {
+        /// The events of all records.
+        pub const EVENTS: &[&str] = &[$($record::EVENT),+];
+
+        /// Records an entry of another journal anew; `false` where no record is of its shape.
+        pub(crate) fn copy(journal: &Journal, entry: &Entry) -> bool {
+            $(if let Some(record) = entry.read::<$record>() {
+                journal.record_at(entry.at_ms, &record);
+                return true;
+            })+
+            false
+        }
+    };
+}
+
+records! {
+    Chain, Challenge, ClockJumped, Damaged, Pushed, Refused, Rehearsed, SpotChecked, Started, Stopped, TaskStep,
+}
 
 /// An event that can be recorded.
 pub trait Record: Serialize + DeserializeOwned {

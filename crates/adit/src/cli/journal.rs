@@ -13,6 +13,9 @@ pub(crate) struct ShowJournal {
     /// Only what happened so: challenge, refused, started, stopped, chain, task, …
     #[arg(long, value_name = "EVENT")]
     pub(crate) event: Option<String>,
+    /// Only what was recorded after the entry of this number (`id`), and of that the oldest
+    #[arg(long, value_name = "ID", conflicts_with_all = ["event", "since_days"])]
+    pub(crate) after: Option<i64>,
     /// The newest so many
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST)))]
     pub(crate) limit: u32,

@@ -12,6 +12,7 @@ use adit_http_server::seen_from_here;
 use adit_settings::{Environment, var};
 use secrecy::ExposeSecret as _;
 
+use super::live_journal::LiveJournal;
 use super::process::DASHBOARD;
 use super::{alerts, block_on, process, say_ready, told_to_stop};
 use crate::cli::dashboard::{Dashboard, DashboardCommand, ServePage};
@@ -48,7 +49,7 @@ fn serve(env: &Environment, args: &ServePage) -> Result<ExitCode, Failure> {
     let program = Program::new(std::env::current_exe()?, public);
     block_on(async {
         let stop = told_to_stop()?;
-        let sources = Sources::new(folder.clone());
+        let sources = sources(env)?;
         let judge = {
             let (sources, rules, anchors) = (Arc::clone(&sources), rules.clone(), anchors.clone());
             Arc::new(move |now: &Now| alerts::judged(&sources, &rules, now.clone(), anchors()))
@@ -86,6 +87,18 @@ fn serve(env: &Environment, args: &ServePage) -> Result<ExitCode, Failure> {
             () = server.serve(stop) => Ok(ExitCode::SUCCESS),
             ended = watching => ended.map(|()| ExitCode::FAILURE),
         }
+    })
+}
+
+/// This host's journals, and with them what its miner in a container records.
+pub(super) fn sources(env: &Environment) -> Result<Arc<Sources>, Failure> {
+    let folder = data_folder(env)?;
+    Ok(match LiveJournal::from_settings(env)? {
+        None => Sources::new(folder),
+        Some(live) => Sources::asking(folder, move || {
+            let live = Arc::clone(&live);
+            tokio::spawn(async move { live.bring().await });
+        }),
     })
 }
 

@@ -5,31 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use adit_journal::record::{
-    Chain, Challenge, ClockJumped, Damaged, Pushed, Record, Refused, Rehearsed, SpotChecked, Started,
-    Stopped, TaskStep,
-};
+use adit_journal::record::{Challenge, EVENTS};
 use adit_journal::{Entry, Find, OpenError, PRIVATE_TRACK, Reader};
 use adit_settings::Environment;
 
 use super::dashboard::data_folder;
 use crate::cli::journal::ShowJournal;
 use crate::failure::Failure;
-
-/// Everything that is recorded.
-const EVENTS: [&str; 11] = [
-    Chain::EVENT,
-    Challenge::EVENT,
-    ClockJumped::EVENT,
-    Damaged::EVENT,
-    Pushed::EVENT,
-    Refused::EVENT,
-    Rehearsed::EVENT,
-    SpotChecked::EVENT,
-    Started::EVENT,
-    Stopped::EVENT,
-    TaskStep::EVENT,
-];
 
 pub(crate) fn run(env: &Environment, args: &ShowJournal) -> Result<ExitCode, Failure> {
     let folder = data_folder(env)?;
@@ -48,7 +30,11 @@ pub(crate) fn run(env: &Environment, args: &ShowJournal) -> Result<ExitCode, Fai
     };
     let from_ms = args.since_days.map(|days| days_ago(SystemTime::now(), days));
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for entry in newest(&reader, &events, args.limit, from_ms)? {
+    let entries = match args.after {
+        Some(id) => reader.after(id, args.limit).map_err(Failure::new)?,
+        None => newest(&reader, &events, args.limit, from_ms)?,
+    };
+    for entry in entries {
         match out.write_all(entry.to_line().map_err(Failure::new)?.as_bytes()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             written => written?,

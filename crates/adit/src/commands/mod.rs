@@ -12,6 +12,7 @@ pub(crate) mod evaluate;
 pub(crate) mod generator;
 pub(crate) mod healthcheck;
 pub(crate) mod journal;
+mod live_journal;
 pub(crate) mod model;
 mod names;
 mod password;

@@ -26,7 +26,7 @@ use adit_synthetic::{Match, MatchFormat};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::{block_on, recorded};
+use super::{block_on, live_journal, recorded};
 use crate::cli::deploy::{SpotCheck, SpotCheckRunner};
 use crate::failure::Failure;
 
@@ -42,8 +42,6 @@ const MOST_RECORDED: u32 = 10_000;
 /// Largest journal that is read out of a container, and all clips together, in bytes.
 const LARGEST_JOURNAL: usize = 256 << 20;
 const LARGEST_CLIPS: u64 = 1 << 30;
-/// Time for a journal to be read in its container.
-const READ: Duration = Duration::from_secs(60);
 /// Time for one clip to be fetched.
 const FETCH: Duration = Duration::from_secs(60);
 /// What is drawn where nothing is recorded.
@@ -295,27 +293,14 @@ async fn answered(
     }
 }
 
-/// What the program in a live container prints of its journal: the file itself is in use.
+/// What a live container prints of its journal.
 async fn printed(engine: &Engine, miner: &Found) -> Result<Vec<u8>, Failure> {
-    let failed = |why: &str| {
-        Failure::new(format!("the journal of {} cannot be read: {why}", miner.name)).hint(
+    let arguments = ["--event", "challenge", "--limit", &MOST_RECORDED.to_string()];
+    live_journal::printed(engine, miner, &arguments, LARGEST_JOURNAL).await.map_err(|failure| {
+        failure.hint(
             "name what it recorded with --journal FILE, the file itself or what `adit journal --event challenge` prints",
         )
-    };
-    let limit = MOST_RECORDED.to_string();
-    let command = ["adit", "journal", "private-track", "--event", "challenge", "--limit", &limit];
-    // The file is its user's alone, and the container's root may have been left without the power to read it all the same.
-    let user = engine.variable(&miner.id, var::RUN_AS.name).await?.filter(|user| !user.is_empty());
-    let until = Instant::now() + READ;
-    let said = engine.exec(&miner.id, user.as_deref(), &command, LARGEST_JOURNAL, until).await;
-    let said = said.map_err(|error| failed(&error.to_string()))?;
-    match said.exit_code {
-        0 => Ok(said.stdout),
-        _ if said.is_missing() => Err(failed("it has no program `adit`")),
-        // clap's code for what it does not know.
-        2 => Err(failed("its `adit` is of a version that does not print one")),
-        _ => Err(failed(said.stderr.lines().next().unwrap_or("it says nothing"))),
-    }
+    })
 }
 
 /// The same of a container that has ended: nobody has the file open.

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use adit_dashboard::alert::Alert;
 use adit_dashboard::top::ratatui::{self, crossterm};
-use adit_dashboard::{Connection, Now, Sources, top};
+use adit_dashboard::{Connection, Now, top};
 use adit_settings::Environment;
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
 use super::alerts;
-use super::dashboard::data_folder;
+use super::dashboard::sources;
+use super::live_journal::LiveJournal;
 use crate::cli::dashboard::Top;
 use crate::failure::Failure;
 
@@ -21,7 +22,7 @@ const WIDTH: u16 = 100;
 pub(crate) fn run(env: &Environment, args: &Top) -> Result<ExitCode, Failure> {
     let rules = alerts::rules(env)?;
     let anchors = alerts::anchors(env);
-    let sources = Sources::new(data_folder(env)?);
+    let sources = sources(env)?;
     let connection = Connection::new()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let look = || {
@@ -30,6 +31,9 @@ pub(crate) fn run(env: &Environment, args: &Top) -> Result<ExitCode, Failure> {
         (now, alerts)
     };
     if args.once {
+        if let Some(live) = LiveJournal::from_settings(env)? {
+            runtime.block_on(live.bring());
+        }
         let (now, alerts) = look();
         let width = crossterm::terminal::size().ok().filter(|_| io::stdout().is_terminal());
         print!("{}", top::text(&now, &alerts, width.map_or(WIDTH, |(width, _)| width)));

@@ -140,6 +140,11 @@ impl World {
         (text("status"), text("found"))
     }
 
+    /// What this host knows of its miners.
+    fn top(&self) -> String {
+        shown(&finish_within(PATIENCE, self.told("adit").args(["top", "--once"]), Stdio::null()))
+    }
+
     /// This host, as containers reach it.
     fn gateway(&self) -> IpAddr {
         let format = "{{(index .IPAM.Config 0).Gateway}}";
@@ -343,6 +348,17 @@ async fn from_a_checkout_to_a_checked_miner() {
     assert_eq!(outcomes("rehearsed"), ["passed"]);
     assert_eq!(outcomes("spot_checked"), ["passed"; 3]);
 
+    // Whoever looks at the miners sees what the one in the container has recorded, and nothing twice.
+    assert_eq!(world.recorded("challenge").len(), 0);
+    for _ in 0..2 {
+        let top = world.top();
+        assert!(top.contains("Private track  online") && top.contains("3 good"), "{top}");
+        assert!(top.contains(&format!("127.0.0.1:{}", world.port)), "{top}");
+    }
+    // The doctor's is one that it cannot answer.
+    assert_eq!(outcomes("challenge"), ["failed", "answered", "answered", "answered"]);
+    assert_eq!(world.recorded("started").len(), 1);
+
     // Another version takes the place of the first, whose record stays.
     let predictor = world.checkout.path().join("scorevision/miner/private_track/predictor.py");
     fs::write(&predictor, RANDOM).unwrap();
@@ -353,6 +369,9 @@ async fn from_a_checkout_to_a_checked_miner() {
     assert!(get(address, "/docs").starts_with("HTTP/1.1 200"));
     let (status, found) = world.image_by_the_doctor();
     assert!(status == "FAIL" && found.contains("is not the image that is committed"), "{found}");
+    let top = world.top();
+    assert!(top.contains("Private track  online") && top.contains("3 good"), "{top}");
+    assert_eq!((world.recorded("started").len(), world.recorded("stopped").len()), (2, 1));
     // It has answered nothing yet, so it is compared with itself.
     let checked = world.run(&["spot-check", "--tag", "v2", "--json"]);
     assert_eq!(checked.status.code(), Some(1), "{}", shown(&checked));
