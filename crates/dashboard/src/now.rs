@@ -336,6 +336,18 @@ mod tests {
         assert_eq!(generative.run, Run::Never);
     }
 
+    #[tokio::test]
+    async fn whoever_looks_asks_for_what_is_recorded_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(adit_journal::PRIVATE_TRACK);
+        let bring = move || {
+            adit_journal::Journal::open(&path, adit_journal::Limits::default()).unwrap();
+        };
+        let sources = Sources::asking(folder.path().to_owned(), bring);
+        let now = Now::look(&sources, &Connection::new().unwrap()).await;
+        assert!(now.miner(Miner::PrivateTrack).unwrap().journal.is_some());
+    }
+
     #[test]
     fn figures_are_read_with_their_labels() {
         let text = "# HELP a b\n# TYPE a gauge\na 1\nb_total{reason=\"x y\",m=\"z\"} 2.5\nc NaN\n# EOF\n";
