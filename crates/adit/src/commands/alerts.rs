@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::dashboard::data_folder;
-use super::live_journal::LiveJournal;
+use super::live_journal::sources_once;
 use super::{block_on, generator};
 use crate::cli::dashboard::{AlertsCommand, AlertsNow};
 use crate::failure::Failure;
@@ -32,12 +32,10 @@ pub(crate) fn run(env: &Environment, command: &AlertsCommand) -> Result<ExitCode
 
 fn now(env: &Environment, args: &AlertsNow) -> Result<ExitCode, Failure> {
     let rules = rules(env)?;
-    let sources = Sources::new(data_folder(env)?);
-    let now = block_on(async {
-        if let Some(live) = LiveJournal::from_settings(env)? {
-            live.bring().await;
-        }
-        Ok(Now::look(&sources, &Connection::new()?).await)
+    let (sources, now) = block_on(async {
+        let sources = sources_once(env).await?;
+        let now = Now::look(&sources, &Connection::new()?).await;
+        Ok((sources, now))
     })?;
     let alerts = judged(&sources, &rules, now, anchors(env)());
     if args.json {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_dashboard::alert::Watch;
-use adit_dashboard::{Config, Connection, Now, Program, Server, Sources, Token};
+use adit_dashboard::{Config, Connection, Now, Program, Server, Token};
 use adit_http_server::seen_from_here;
 use adit_settings::{Environment, var};
 use secrecy::ExposeSecret as _;
 
-use super::live_journal::LiveJournal;
+use super::live_journal::sources;
 use super::process::DASHBOARD;
 use super::{alerts, block_on, process, say_ready, told_to_stop};
 use crate::cli::dashboard::{Dashboard, DashboardCommand, ServePage};
@@ -87,18 +87,6 @@ fn serve(env: &Environment, args: &ServePage) -> Result<ExitCode, Failure> {
             () = server.serve(stop) => Ok(ExitCode::SUCCESS),
             ended = watching => ended.map(|()| ExitCode::FAILURE),
         }
-    })
-}
-
-/// This host's journals, and with them what its miner in a container records.
-pub(super) fn sources(env: &Environment) -> Result<Arc<Sources>, Failure> {
-    let folder = data_folder(env)?;
-    Ok(match LiveJournal::from_settings(env)? {
-        None => Sources::new(folder),
-        Some(live) => Sources::asking(folder, move || {
-            let live = Arc::clone(&live);
-            tokio::spawn(async move { live.bring().await });
-        }),
     })
 }
 

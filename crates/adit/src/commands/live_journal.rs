@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_dashboard::Sources;
 use adit_docker::{Engine, Found};
-use adit_journal::record::{Record as _, Started};
-use adit_journal::{Entry, Lines, PRIVATE_TRACK, Place};
+use adit_journal::record::Started;
+use adit_journal::{Entry, Lines, MAX_LINE, PRIVATE_TRACK, Place, Reader};
 use adit_private_track::deployment::MINER_LABEL;
 use adit_settings::{Environment, var};
 use rustix::fs::{FlockOperation, flock};
@@ -19,31 +20,34 @@ use rustix::io::Errno;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::dashboard::data_folder;
 use crate::failure::Failure;
 
-/// Longest wait for the program in the container.
-const READ: Duration = Duration::from_secs(60);
+/// Longest wait for the program in the container, and about how long is brought at a time: the next time goes on from there.
+const READ: Duration = Duration::from_secs(10);
+const AT_A_TIME: Duration = Duration::from_secs(5);
 /// How often it is asked for what is new; and again after it could not be.
 const EVERY: Duration = Duration::from_secs(3);
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
-/// Entries that are brought at once, and most bytes of them.
-const AT_ONCE: u32 = 500;
-const LARGEST: usize = 64 << 20;
+/// Entries that are brought at once, and most bytes of them as lines.
+const AT_ONCE: u32 = 100;
+const LARGEST: usize = AT_ONCE as usize * 2 * MAX_LINE;
 /// Bytes of entries that the writer's queue surely takes.
 const QUEUED: usize = 8 << 20;
 
-/// What `adit journal private-track` with these arguments prints in a container that runs, at most `most` bytes.
+/// What `adit journal private-track` with these arguments prints in a container that runs, at most `most` bytes, within `time`.
 pub(super) async fn printed(
     engine: &Engine,
     miner: &Found,
     arguments: &[&str],
     most: usize,
+    time: Duration,
 ) -> Result<Vec<u8>, Failure> {
     let failed = |why: &str| Failure::new(format!("the journal of {} cannot be read: {why}", miner.name));
     let command = [&["adit", "journal", "private-track"], arguments].concat();
     // The file is its user's alone, and the container's root may have been left without the power to read it all the same.
     let user = engine.variable(&miner.id, var::RUN_AS.name).await?.filter(|user| !user.is_empty());
-    let said = engine.exec(&miner.id, user.as_deref(), &command, most, Instant::now() + READ).await;
+    let said = engine.exec(&miner.id, user.as_deref(), &command, most, Instant::now() + time).await;
     let said = said.map_err(|error| failed(&error.to_string()))?;
     match said.exit_code {
         0 => Ok(said.stdout),
@@ -54,8 +58,31 @@ pub(super) async fn printed(
     }
 }
 
+/// This host's journals, to which is brought what its miner in a container records, each time that somebody looks.
+pub(super) fn sources(env: &Environment) -> Result<Arc<Sources>, Failure> {
+    let folder = data_folder(env)?;
+    Ok(match LiveJournal::from_settings(env)? {
+        None => Sources::new(folder),
+        Some(live) => {
+            let live = Arc::new(live);
+            Sources::asking(folder, move || {
+                let live = Arc::clone(&live);
+                tokio::spawn(async move { live.bring().await });
+            })
+        }
+    })
+}
+
+/// The same for who looks once: it has been brought.
+pub(super) async fn sources_once(env: &Environment) -> Result<Arc<Sources>, Failure> {
+    if let Some(live) = LiveJournal::from_settings(env)? {
+        live.bring().await;
+    }
+    Ok(Sources::new(data_folder(env)?))
+}
+
 /// Brings what the container's journal has and this host's has not.
-pub(super) struct LiveJournal {
+struct LiveJournal {
     host: Option<String>,
     port: u16,
     place: Place,
@@ -73,7 +100,7 @@ struct State {
 
 impl LiveJournal {
     /// `None` where no record is kept here, or there is no engine.
-    pub(super) fn from_settings(env: &Environment) -> Result<Option<Arc<Self>>, Failure> {
+    fn from_settings(env: &Environment) -> Result<Option<Self>, Failure> {
         let host = env.text(&var::DOCKER_HOST)?.map(str::to_owned);
         if host.is_none() && Engine::default_host().is_none() {
             return Ok(None);
@@ -81,11 +108,11 @@ impl LiveJournal {
         let Some(place) = Place::from_settings(env, PRIVATE_TRACK)? else { return Ok(None) };
         let port = env.parsed(&var::MINER_PORT, "a port from 0 to 65535")?;
         let mark = place.path.with_file_name(format!("pt-miner-{port}.read"));
-        Ok(Some(Arc::new(Self { host, port, place, mark, state: Mutex::default() })))
+        Ok(Some(Self { host, port, place, mark, state: Mutex::default() }))
     }
 
     /// Brings what is new, unless that was done within the last 3 s. That it fails is said once in the log.
-    pub(super) async fn bring(&self) {
+    async fn bring(&self) {
         // Where it is under way already, that is enough.
         let Ok(mut state) = self.state.try_lock() else { return };
         if state.not_before.is_some_and(|at| Instant::now() < at) {
@@ -113,12 +140,13 @@ impl LiveJournal {
         let miners = engine.containers(MINER_LABEL, &self.port.to_string()).await?;
         let Some(miner) = miners.iter().find(|one| one.active) else { return Ok(()) };
         let Some(mark) = Mark::locked(&self.mark)? else { return Ok(()) };
+        let until = Instant::now() + AT_A_TIME;
         loop {
             let last = mark.read()?;
             // The last one once more, to see that it is still the same journal.
             let after = last.map_or(0, |(id, _)| id - 1).to_string();
             let arguments = ["--after", &after, "--limit", &AT_ONCE.to_string()];
-            let lines = printed(engine, miner, &arguments, LARGEST).await?;
+            let lines = printed(engine, miner, &arguments, LARGEST, READ).await?;
             let entries = Lines::new(lines.as_slice()).collect::<io::Result<Vec<_>>>()?;
             let whole = entries.len() >= AT_ONCE as usize;
             let Some(entries) = news(last, entries) else {
@@ -130,7 +158,7 @@ impl LiveJournal {
             let copying = tokio::task::spawn_blocking(move || copy(&place, port, &entries));
             copying.await.map_err(Failure::new)??;
             mark.write(Some(newest))?;
-            if !whole {
+            if !whole || Instant::now() >= until {
                 return Ok(());
             }
         }
@@ -152,8 +180,12 @@ fn news(last: Option<(i64, i64)>, mut entries: Vec<Entry>) -> Option<Vec<Entry>>
     Some(entries)
 }
 
-/// Waits until they are written, as far as the disk takes them.
+/// Waits until they are written, as far as the disk takes them. Where an operator has mounted the container's folder as this
+/// host's, both are one file, and there is nothing to copy.
 fn copy(place: &Place, port: u16, entries: &[Entry]) -> Result<(), Failure> {
+    if entries.first().is_some_and(|first| is_here(&place.path, first)) {
+        return Ok(());
+    }
     let mut left = entries;
     while !left.is_empty() {
         let journal = place.open().ok_or_else(|| Failure::new("this host's journal cannot be written"))?;
@@ -161,19 +193,22 @@ fn copy(place: &Place, port: u16, entries: &[Entry]) -> Result<(), Failure> {
         while let Some((entry, rest)) = left.split_first().filter(|_| bytes < QUEUED) {
             bytes += entry.fields.get().len();
             left = rest;
-            match entry.read::<Started>() {
-                // Where it listens in the container is nowhere here.
-                Some(started) if entry.event == Started::EVENT => {
-                    let address = format!("127.0.0.1:{port}");
-                    journal.record_at(entry.at_ms, &Started { address, ..started });
-                }
-                _ => {
-                    journal.copy(entry);
-                }
+            // Where it listens in the container is nowhere here.
+            if let Some(started) = entry.read::<Started>() {
+                let address = format!("127.0.0.1:{port}");
+                journal.record_at(entry.at_ms, &Started { address, ..started });
+            } else {
+                journal.copy(entry);
             }
         }
     }
     Ok(())
+}
+
+/// Whether this host's journal has that very entry.
+fn is_here(path: &Path, entry: &Entry) -> bool {
+    let found = Reader::open(path).ok().and_then(|reader| reader.entry(entry.id).ok().flatten());
+    found.is_some_and(|found| found.at_ms == entry.at_ms && found.fields.get() == entry.fields.get())
 }
 
 /// The number and the time of the last entry that was brought, in a file that one process has at a time.
@@ -211,7 +246,24 @@ impl Mark {
 
 #[cfg(test)]
 mod tests {
+    use adit_journal::Limits;
+    use adit_journal::record::Stopped;
+
     use super::*;
+
+    fn started() -> Started {
+        Started {
+            version: "0.1.0".to_owned(),
+            pid: 1,
+            address: String::new(),
+            hotkey: None,
+            netuid: Some(44),
+            works_by: Vec::new(),
+            image: None,
+            daily_budget_micro_usd: None,
+            warnings: Vec::new(),
+        }
+    }
 
     #[test]
     fn what_is_new_follows_the_last_and_another_journal_is_new_as_a_whole() {
@@ -234,6 +286,25 @@ mod tests {
         assert_eq!(new(Some((2, 200)), &[7, 8]), Some(vec![7, 8]));
         assert_eq!(new(Some((2, 199)), &[2, 3]), None);
         assert_eq!(new(Some((2, 200)), &[]), None);
+    }
+
+    #[test]
+    fn what_is_copied_says_where_it_listens_here_and_a_file_is_not_copied_into_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| Place { path: folder.path().join(name), limits: Limits::default() };
+        let started = |address: &str| Started { address: address.to_owned(), ..started() };
+        let all = |place: &Place| Reader::open(&place.path).unwrap().after(0, 100).unwrap();
+        let (there, here) = (place("there.sqlite"), place("here.sqlite"));
+        let journal = there.open().unwrap();
+        journal.record(&started("0.0.0.0:8000"));
+        journal.record(&Stopped { reason: None });
+        drop(journal);
+        copy(&here, 9000, &all(&there)).unwrap();
+        let copied = all(&here);
+        assert_eq!(copied[0].read(), Some(started("127.0.0.1:9000")));
+        assert_eq!((copied.len(), copied[1].read()), (2, Some(Stopped { reason: None })));
+        copy(&here, 9000, &copied).unwrap();
+        assert_eq!(all(&here).len(), 2);
     }
 
     #[test]

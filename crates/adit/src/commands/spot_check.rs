@@ -39,6 +39,8 @@ const MOST_OUTPUT: usize = 1024 * 1024;
 const LABEL: &str = "adit.spot-check";
 /// Recorded challenges that are looked through, from the newest on.
 const MOST_RECORDED: u32 = 10_000;
+/// Time for a journal to be read in its container.
+const READ: Duration = Duration::from_secs(60);
 /// Largest journal that is read out of a container, and all clips together, in bytes.
 const LARGEST_JOURNAL: usize = 256 << 20;
 const LARGEST_CLIPS: u64 = 1 << 30;
@@ -296,7 +298,7 @@ async fn answered(
 /// What a live container prints of its journal.
 async fn printed(engine: &Engine, miner: &Found) -> Result<Vec<u8>, Failure> {
     let arguments = ["--event", "challenge", "--limit", &MOST_RECORDED.to_string()];
-    live_journal::printed(engine, miner, &arguments, LARGEST_JOURNAL).await.map_err(|failure| {
+    live_journal::printed(engine, miner, &arguments, LARGEST_JOURNAL, READ).await.map_err(|failure| {
         failure.hint(
             "name what it recorded with --journal FILE, the file itself or what `adit journal --event challenge` prints",
         )

@@ -11,8 +11,7 @@ use adit_settings::Environment;
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
 use super::alerts;
-use super::dashboard::sources;
-use super::live_journal::LiveJournal;
+use super::live_journal::{sources, sources_once};
 use crate::cli::dashboard::Top;
 use crate::failure::Failure;
 
@@ -22,18 +21,15 @@ const WIDTH: u16 = 100;
 pub(crate) fn run(env: &Environment, args: &Top) -> Result<ExitCode, Failure> {
     let rules = alerts::rules(env)?;
     let anchors = alerts::anchors(env);
-    let sources = sources(env)?;
     let connection = Connection::new()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let sources = if args.once { runtime.block_on(sources_once(env))? } else { sources(env)? };
     let look = || {
         let now = runtime.block_on(Now::look(&sources, &connection));
         let alerts = alerts::judged(&sources, &rules, now.clone(), anchors());
         (now, alerts)
     };
     if args.once {
-        if let Some(live) = LiveJournal::from_settings(env)? {
-            runtime.block_on(live.bring());
-        }
         let (now, alerts) = look();
         let width = crossterm::terminal::size().ok().filter(|_| io::stdout().is_terminal());
         print!("{}", top::text(&now, &alerts, width.map_or(WIDTH, |(width, _)| width)));
